@@ -1,0 +1,40 @@
+"""What a user may declare, checked before anything is done.
+
+In: YAML files and `field=value` overrides.
+Out: frozen pydantic models (`Experiment` and its parts).
+Before: nothing. After: every stage door takes a part of `Experiment`.
+"""
+
+from tfpartial.config.experiment import (
+    Augment,
+    Build,
+    Evaluate,
+    Export,
+    Fit,
+    Network,
+    Phantom,
+    Predict,
+    Preprocess,
+    Sampling,
+    Experiment,
+)
+from tfpartial.config.database import CaseOverride, Database
+from tfpartial.config.load import load_experiment, write_resolved
+
+__all__ = [
+    "Augment",
+    "Build",
+    "CaseOverride",
+    "Database",
+    "Evaluate",
+    "Experiment",
+    "Export",
+    "Fit",
+    "Network",
+    "Phantom",
+    "Predict",
+    "Preprocess",
+    "Sampling",
+    "load_experiment",
+    "write_resolved",
+]

@@ -1,0 +1,93 @@
+"""What one database declares: layout, labels, protocol, licence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from tfpartial.config.base import Declared
+
+IGNORE = "ignore"
+Layout = Literal["nnunet_raw", "msd", "label_map_folder", "mask_folder"]
+Position = Literal["supine", "prone"]
+AbsentMask = Literal["error", "not_annotated", "empty"]
+
+
+class CaseOverride(Declared):
+    """What one case declares differently from its database."""
+
+    annotated: list[str] | None = Field(
+        None, description="labels annotated in this case"
+    )
+    patient_position: Position | None = None
+
+
+class Database(Declared):
+    """Cases that were annotated by one protocol (the paper's D_k)."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    layout: Layout
+    path: str = Field(
+        description="folder; ${NAME} is replaced from the environment, a "
+        "relative path is relative to the file that declares it"
+    )
+    values: dict[str, str | list[str]] = Field(
+        description="stored value (label maps), or structure name (one mask "
+        "per structure, or a name in dataset.json) -> a label, a list of "
+        "labels (merged), 'ignore' or 'background'",
+        min_length=1,
+    )
+    annotated: list[str] | None = Field(
+        None,
+        description="labels this protocol annotates; default: the union of "
+        "all declared values",
+    )
+    image: str = Field("ct.nii.gz", description="file name in a case folder")
+    label_map: str = Field(
+        "labels.nii.gz", description="file name (label_map_folder)"
+    )
+    mask: str = Field(
+        "segmentations/{structure}.nii.gz",
+        description="file name of one structure's mask (mask_folder)",
+    )
+    absent_mask: AbsentMask = "error"
+    priority: list[str] = Field(
+        default_factory=list,
+        description="structures that win where masks overlap, first wins; "
+        "then the order of `values`",
+    )
+    field_of_view: str | None = Field(
+        None,
+        description="file name in a case folder: a mask outside of which "
+        "nothing is annotated (stored as ignore)",
+    )
+    patient_position: Position = "supine"
+    affine_frame: Literal["patient", "scanner"] = Field(
+        "patient",
+        description="'patient': the affine already points to the patient's "
+        "left, anterior, head (DICOM). 'scanner': it does not know that the "
+        "patient lies prone, and prone cases are turned",
+    )
+    cases: dict[str, CaseOverride] = Field(default_factory=dict)
+    exclude: list[str] = Field(
+        default_factory=list, description="case ids left out, on purpose"
+    )
+    licence: str
+    citation: str
+
+    @field_validator("values", mode="before")
+    @classmethod
+    def _keys_are_text(cls, values: object) -> object:
+        if isinstance(values, dict):
+            return {str(key): value for key, value in values.items()}
+        return values
+
+    @model_validator(mode="after")
+    def _mask_names_structure(self) -> Database:
+        if self.layout == "mask_folder" and "{structure}" not in self.mask:
+            raise ValueError(
+                f"mask: expected '{{structure}}' in the file name, found "
+                f"'{self.mask}'"
+            )
+        return self

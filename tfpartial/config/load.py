@@ -1,0 +1,232 @@
+"""YAML files and overrides -> `Experiment`, with every fault at once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tfpartial.config.experiment import Experiment
+from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.labels import Label, LabelSpace
+
+
+def load_experiment(
+    path: str | Path, overrides: Sequence[str] = ()
+) -> Experiment:
+    """Read a config file, apply `a.b=value` overrides, check everything.
+
+    Relative paths inside a file are relative to that file, except
+    `records_dir`, `run_dir` and `phantom.path`, which are outputs and stay
+    relative to the working directory.
+
+    Raises:
+        InputError: with every fault found.
+    """
+    path = Path(path)
+    raw = _read_mapping(path)
+    faults = Faults()
+    _expand(raw, path, faults)
+    for override in overrides:
+        _apply(raw, override, faults)
+    faults.raise_if_any()
+    try:
+        experiment = Experiment.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(*_describe(error, raw, path)) from None
+    _check_meaning(experiment, path)
+    return experiment
+
+
+def label_space_of(experiment: Experiment) -> LabelSpace:
+    """Build the label space that an experiment declares."""
+    return LabelSpace(
+        tuple(Label(**entry.model_dump()) for entry in experiment.label_space)
+    )
+
+
+def write_resolved(experiment: Experiment, path: str | Path) -> None:
+    """Write every field, defaults included, as YAML that loads again."""
+    text = yaml.safe_dump(
+        experiment.model_dump(mode="json"), sort_keys=False, width=78
+    )
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: expected a YAML file, found none.")
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise InputError(
+            f"{path}: expected a mapping of sections, found "
+            f"{type(raw).__name__}."
+        )
+    return raw
+
+
+def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
+    """Replace file references of label_space and databases by contents."""
+    space = raw.get("label_space")
+    if isinstance(space, str):
+        try:
+            contents = _read_mapping(path.parent / space)
+            raw["label_space"] = contents.get("labels", [])
+        except InputError as error:
+            faults.add(error)
+    databases = raw.get("databases")
+    if not isinstance(databases, list):
+        return
+    for position, entry in enumerate(databases):
+        home = path
+        if isinstance(entry, str):
+            home = path.parent / entry
+            try:
+                entry = databases[position] = _read_mapping(home)
+            except InputError as error:
+                faults.add(error)
+                continue
+        if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+            entry["path"] = _resolve(entry["path"], home, faults)
+    splits = (raw.get("build") or {}).get("splits") or {}
+    if isinstance(splits, dict) and isinstance(splits.get("file"), str):
+        splits["file"] = _resolve(splits["file"], path, faults)
+
+
+def _resolve(text: str, home: Path, faults: Faults) -> str:
+    """Replace ${NAME} and anchor a relative path at the file it stands in."""
+
+    def replace(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            faults.add(
+                f"{home}: path '{text}' needs the environment variable "
+                f"{name}, which is not set. Set it to the folder it names."
+            )
+        return os.environ.get(name, name)
+
+    replaced = Path(re.sub(r"\$\{(\w+)\}", replace, text))
+    if replaced.is_absolute():
+        return str(replaced)
+    return str((home.parent / replaced).resolve())
+
+
+def _apply(raw: dict[str, Any], override: str, faults: Faults) -> None:
+    """Set one `a.b.c=value`; the value is read as YAML."""
+    dotted, separator, text = override.partition("=")
+    if not separator:
+        faults.add(
+            f"override '{override}': expected field=value, such as "
+            f"fit.epochs=10."
+        )
+        return
+    *parents, leaf = dotted.split(".")
+    place = raw
+    for parent in parents:
+        if not isinstance(place.get(parent), dict):
+            place[parent] = {}
+        place = place[parent]
+    try:
+        place[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        faults.add(f"override '{override}': value is not YAML: {error}")
+
+
+def _describe(error: ValidationError, raw: Any, path: Path) -> list[str]:
+    """Turn pydantic's findings into one sentence each."""
+    sentences = []
+    for finding in error.errors():
+        where = ".".join(str(part) for part in finding["loc"])
+        if finding["type"] == "extra_forbidden":
+            known = _fields_at(finding["loc"][:-1])
+            sentences.append(
+                f"{path}: unknown key '{where}'."
+                + did_you_mean(str(finding["loc"][-1]), known)
+                + (f" Known here: {', '.join(known)}." if known else "")
+            )
+        elif finding["type"] == "missing":
+            sentences.append(f"{path}: '{where}' is required and missing.")
+        else:
+            sentences.append(
+                f"{path}: '{where}': {finding['msg']}, found "
+                f"{finding['input']!r}."
+            )
+    return sentences
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields of the model at a location of `Experiment`."""
+    model: Any = Experiment
+    for part in location:
+        if isinstance(part, int):
+            continue
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        model = _model_in(field.annotation)
+        if model is None:
+            return []
+    return list(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The pydantic model inside an annotation such as list[X] or X | None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None
+
+
+def _check_meaning(experiment: Experiment, path: Path) -> None:
+    """Check what one field says about another."""
+    space = label_space_of(experiment)
+    with Faults() as faults:
+        names = [database.name for database in experiment.databases]
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            faults.add(f"{path}: database '{name}' is declared twice.")
+        for database in experiment.databases:
+            targets = []
+            for target in database.values.values():
+                targets += target if isinstance(target, list) else [target]
+            targets += database.annotated or []
+            for override in database.cases.values():
+                targets += override.annotated or []
+            for target in dict.fromkeys(targets):
+                if target in ("ignore", *space.names):
+                    continue
+                faults.add(
+                    f"database '{database.name}': label '{target}' is not in "
+                    f"the label space ({', '.join(space.names[1:])})."
+                    + did_you_mean(target, space.names)
+                )
+        sections = {
+            "sampling.weights": experiment.sampling.weights,
+            "sampling.supervision": experiment.sampling.supervision,
+            "build.splits.validation_cases": (
+                experiment.build.splits.validation_cases
+            ),
+        }
+        for section, mapping in sections.items():
+            for name in mapping:
+                if name not in names:
+                    faults.add(
+                        f"{path}: '{section}.{name}': no such database."
+                        + did_you_mean(name, names)
+                    )
+        ramp = experiment.fit.consistency
+        if ramp.ramp_start > ramp.ramp_end:
+            faults.add(
+                f"{path}: 'fit.consistency': expected ramp_start <= ramp_end, "
+                f"found {ramp.ramp_start} > {ramp.ramp_end}."
+            )
