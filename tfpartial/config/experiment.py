@@ -67,8 +67,9 @@ class Build(Declared):
     """Databases -> TFRecords."""
 
     block_shape: Triple = Field(
-        (32, 32, 32), description="voxels of one record; any patch is "
-        "assembled from the records it touches"
+        (32, 32, 32),
+        description="voxels of one record; any patch is "
+        "assembled from the records it touches",
     )
     workers: int = Field(2, ge=1, description="processes")
     splits: Splits = Splits()
@@ -87,8 +88,9 @@ class Sampling(Declared):
         "naive (background although labels are missing) or unlabelled",
     )
     label_share: Share = Field(
-        0.7, description="share of patches centred on an annotated label; "
-        "the others on a voxel of the body"
+        0.7,
+        description="share of patches centred on an annotated label; "
+        "the others on a voxel of the body",
     )
     readers: int = Field(2, ge=1, description="parallel patches being read")
 

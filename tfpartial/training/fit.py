@@ -1,0 +1,326 @@
+"""fit(experiment): wires records, networks, strategy and callbacks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+import yaml
+
+from tfpartial.config import Experiment, write_resolved
+from tfpartial.config.load import label_space_of
+from tfpartial.data.augment import AugmentOptions
+from tfpartial.data.pipeline import build_training_dataset
+from tfpartial.data.records import RecordStore
+from tfpartial.errors import InputError
+from tfpartial.models import build_network
+from tfpartial.training import runtime, schedules
+from tfpartial.training.checkpoints import Checkpoints
+from tfpartial.training.logging import TensorBoardLog
+from tfpartial.training.mean_teacher import MeanTeacher
+from tfpartial.training.validation import (
+    WholeScanValidation,
+    read_validation_scans,
+)
+
+log = logging.getLogger(__name__)
+# May differ between the calls of one run: they do not change its result.
+_FREE_FIELDS = (("sampling", "readers"), ("build", "workers"), ("predict",),
+                ("export",), ("evaluate",))  # fmt: skip
+
+
+def fit(
+    experiment: Experiment, strategy_name: runtime.StrategyName = "mirrored"
+) -> Path:
+    """Train until the last epoch; go on where an earlier call stopped.
+
+    Args:
+        experiment: everything declared; its records must have been built.
+        strategy_name: "none", "mirrored" or "multi_worker".
+
+    Returns:
+        The run directory: config.yaml, run.json, student.weights.h5,
+        teacher.weights.h5, validation.json, checkpoints/, tensorboard/.
+
+    Raises:
+        InputError: records missing, or the run directory belongs to another
+            experiment.
+        NonFiniteLossError: the loss of a step is not finite.
+    """
+    devices = (
+        runtime.find_devices(experiment.fit.devices)
+        if strategy_name != "multi_worker"
+        else []
+    )
+    strategy = runtime.make_strategy(strategy_name, devices)
+    worker, workers = runtime.worker_position(strategy)
+    run_dir = Path(experiment.run_dir)
+    stores = open_stores(experiment)
+    _check_batch(experiment, strategy)
+    if worker == 0:
+        description = runtime.describe_run(strategy_name, devices)
+        _claim_run_dir(experiment, run_dir, description)
+    runtime.set_up_determinism(experiment.seed, experiment.fit.precision)
+    with strategy.scope():
+        model = build_model(experiment)
+        checkpoints = Checkpoints(
+            model, run_dir, experiment.fit.keep_checkpoints, worker
+        )
+        step = checkpoints.restore()
+    _say_plan(experiment, strategy, stores, step)
+    per_epoch = experiment.fit.steps_per_epoch
+    if step >= experiment.fit.epochs * per_epoch:
+        log.info("%s: finished already; nothing to do.", run_dir)
+        return run_dir
+    dataset = _distributed(
+        experiment, stores, strategy, step, workers, model.student
+    )
+    callbacks: list[keras.callbacks.Callback] = [checkpoints]
+    if worker == 0:
+        callbacks = _observers(experiment, model, stores, run_dir) + callbacks
+    model.fit(
+        dataset,
+        epochs=experiment.fit.epochs,
+        initial_epoch=step // per_epoch,
+        steps_per_epoch=per_epoch,
+        callbacks=callbacks,
+        verbose=_verbosity(worker),
+    )
+    return run_dir
+
+
+def open_stores(experiment: Experiment) -> dict[str, RecordStore]:
+    """Open the records of every database with a positive weight.
+
+    Raises:
+        InputError: records are missing.
+    """
+    weights = experiment.sampling.weights
+    records_dir = Path(experiment.records_dir)
+    return {
+        database.name: RecordStore(records_dir, database.name)
+        for database in experiment.databases
+        if weights.get(database.name, 1.0) > 0
+    }
+
+
+def build_model(experiment: Experiment) -> MeanTeacher:
+    """Build and compile student and teacher; call inside strategy.scope()."""
+    options = experiment.fit
+    steps = options.epochs * options.steps_per_epoch
+    rate = schedules.learning_rate(options.optimizer, steps)
+    model = MeanTeacher(
+        network_of(experiment, "student"),
+        network_of(experiment, "teacher") if options.teacher else None,
+        label_space_of(experiment).names,
+        consistency_weight=weight_of_step(experiment),
+        ema_decay=options.consistency.ema_decay,
+        clip_norm=options.optimizer.clip_norm,
+        seed=experiment.seed,
+    )
+    optimizer = keras.optimizers.AdamW(
+        rate, weight_decay=options.optimizer.weight_decay
+    )
+    model.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(model.student.trainable_variables)
+    return model
+
+
+def network_of(experiment: Experiment, name: str) -> keras.Model:
+    """Build the declared network under a name (prefix of its layers)."""
+    sizes = experiment.network.model_dump()
+    return build_network(
+        sizes.pop("name"),
+        num_labels=label_space_of(experiment).num_labels,
+        seed=experiment.seed,
+        model_name=name,
+        **sizes,
+    )
+
+
+def weight_of_step(experiment: Experiment) -> Callable[[Any], Any]:
+    """Return completed steps -> consistency weight, constant in an epoch."""
+    options, ramp = experiment.fit, experiment.fit.consistency
+
+    def weight(step: Any) -> Any:
+        return schedules.consistency_weight(
+            step // options.steps_per_epoch,
+            options.epochs,
+            ramp.weight,
+            ramp.ramp_start,
+            ramp.ramp_end,
+        )
+
+    return weight
+
+
+def _distributed(
+    experiment: Experiment,
+    stores: dict[str, RecordStore],
+    strategy: tf.distribute.Strategy,
+    step: int,
+    workers: int,
+    network: keras.Model,
+) -> Any:
+    """Build the data of this worker: its rows of every global batch."""
+    sampling, options = experiment.sampling, experiment.fit
+    share = options.global_batch_size // workers
+
+    def dataset_of(position: int) -> tf.data.Dataset:
+        return build_training_dataset(
+            stores,
+            space=label_space_of(experiment),
+            supervision=sampling.supervision,
+            weights=sampling.weights,
+            label_share=sampling.label_share,
+            patch_shape=options.patch_shape,
+            context_voxels=network.context_voxels,
+            augment=AugmentOptions(**experiment.augment.model_dump()),
+            hu_window=experiment.preprocess.hu_window,
+            body_threshold_hu=experiment.preprocess.body_threshold_hu,
+            seed=experiment.seed,
+            start_step=step,
+            rows=range(position * share, (position + 1) * share),
+            readers=sampling.readers,
+        )
+
+    if workers == 1:
+        return dataset_of(0)
+    return strategy.distribute_datasets_from_function(
+        lambda context: dataset_of(context.input_pipeline_id)
+    )
+
+
+def _observers(
+    experiment: Experiment,
+    model: MeanTeacher,
+    stores: dict[str, RecordStore],
+    run_dir: Path,
+) -> list[keras.callbacks.Callback]:
+    """TensorBoard and whole-scan validation; only the first worker has them."""
+    options = experiment.fit
+    steps = options.epochs * options.steps_per_epoch
+    board = TensorBoardLog(
+        run_dir / "tensorboard",
+        steps_per_epoch=options.steps_per_epoch,
+        global_batch_size=options.global_batch_size,
+        consistency_weight=weight_of_step(experiment),
+        learning_rate=schedules.learning_rate(options.optimizer, steps),
+    )
+    validation = WholeScanValidation(
+        read_validation_scans(stores, options.validation.max_cases),
+        network_of(experiment, "validation"),
+        board,
+        run_dir,
+        label_names=label_space_of(experiment).names,
+        hu_window=experiment.preprocess.hu_window,
+        window_shape=experiment.predict.window_shape or options.patch_shape,
+        every_epochs=options.validation.every_epochs,
+        images_every_epochs=options.images_every_epochs,
+        steps_per_epoch=options.steps_per_epoch,
+    )
+    return [board, validation]
+
+
+def _check_batch(
+    experiment: Experiment, strategy: tf.distribute.Strategy
+) -> None:
+    replicas = strategy.num_replicas_in_sync
+    if experiment.fit.global_batch_size % replicas:
+        raise InputError(
+            f"fit.global_batch_size: expected a multiple of the {replicas} "
+            f"replicas, found {experiment.fit.global_batch_size}."
+        )
+
+
+def _claim_run_dir(
+    experiment: Experiment, run_dir: Path, description: dict[str, Any]
+) -> None:
+    """Write what the run is, or check that the directory holds this run.
+
+    Raises:
+        InputError: another experiment, or other records, made the directory.
+    """
+    manifest = Path(experiment.records_dir) / "manifest.json"
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    description |= {"seed": experiment.seed, "manifest_sha256": digest}
+    config, about = run_dir / "config.yaml", run_dir / "run.json"
+    if config.exists():
+        before = yaml.safe_load(config.read_text(encoding="utf-8"))
+        now = experiment.model_dump(mode="json")
+        differing = _differences(before, now)
+        earlier = json.loads(about.read_text(encoding="utf-8"))
+        if earlier.get("manifest_sha256") != digest:
+            differing.append("records (the manifest has another hash)")
+        if differing:
+            raise InputError(
+                f"{run_dir}: holds a run of another experiment; it differs in "
+                f"{', '.join(differing)}. Choose another run_dir, or remove "
+                f"this one."
+            )
+    run_dir.mkdir(parents=True, exist_ok=True)
+    beside = run_dir / ".run.json.tmp"
+    beside.write_text(json.dumps(description, indent=1), encoding="utf-8")
+    os.replace(beside, about)
+    if not config.exists():
+        write_resolved(experiment, run_dir / ".config.tmp")
+        os.replace(run_dir / ".config.tmp", config)
+
+
+def _differences(
+    before: Any, now: Any, path: tuple[str, ...] = ()
+) -> list[str]:
+    """Dotted names of the fields in which two resolved configs differ."""
+    if path in _FREE_FIELDS or before == now:
+        return []
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [".".join(path)]
+    names = list(dict.fromkeys([*before, *now]))
+    return [
+        difference
+        for name in names
+        for difference in _differences(
+            before.get(name), now.get(name), (*path, name)
+        )
+    ]
+
+
+def _say_plan(
+    experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    stores: dict[str, RecordStore],
+    step: int,
+) -> None:
+    options = experiment.fit
+    replicas = strategy.num_replicas_in_sync
+    for name, store in stores.items():
+        train = sum(case.split == "train" for case in store.cases)
+        log.info("database %s: %d training cases", name, train)
+    log.info(
+        "global batch %d = %d replica(s) x %d patches of %s; %d epochs x %d "
+        "steps; %s, seed %d",
+        options.global_batch_size,
+        replicas,
+        options.global_batch_size // replicas,
+        "x".join(map(str, options.patch_shape)),
+        options.epochs,
+        options.steps_per_epoch,
+        options.precision,
+        experiment.seed,
+    )
+    if step:
+        log.info("resuming after step %d", step)
+
+
+def _verbosity(worker: int) -> int:
+    """Keras' `verbose`: bar on a terminal, a line an epoch otherwise."""
+    if worker:
+        return 0
+    return 1 if os.isatty(1) else 2

@@ -1,0 +1,81 @@
+"""TensorBoard: losses, weights, rates, Dice per label, speed, waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class TensorBoardLog(keras.callbacks.Callback):
+    """Writes one set of scalars per epoch, at the number of completed steps.
+
+    Tags: loss/total, loss/supervised, loss/consistency,
+    schedule/consistency_weight, schedule/learning_rate,
+    dice_student/<label>, dice_teacher/<label> (training patches),
+    speed/patches_per_second, speed/share_waiting_for_data.
+    """
+
+    def __init__(
+        self,
+        log_dir: Path,
+        *,
+        steps_per_epoch: int,
+        global_batch_size: int,
+        consistency_weight: Callable[[Any], Any],
+        learning_rate: Any,
+    ) -> None:
+        super().__init__()
+        self.writer = tf.summary.create_file_writer(str(log_dir))
+        self._steps = steps_per_epoch
+        self._batch = global_batch_size
+        self._weight = consistency_weight
+        self._rate = learning_rate
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Start the clocks."""
+        self._started = time.perf_counter()
+        self.model.wait_seconds = 0.0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the scalars of the epoch that ends."""
+        seconds = time.perf_counter() - self._started
+        step = (epoch + 1) * self._steps
+        rate = self._rate
+        logs = logs or {}
+        scalars = {
+            "loss/total": logs.get("loss"),
+            "loss/supervised": logs.get("supervised_loss"),
+            "loss/consistency": logs.get("consistency_loss"),
+            "schedule/learning_rate": rate(step - 1)
+            if callable(rate)
+            else rate,
+            "speed/patches_per_second": self._steps * self._batch / seconds,
+            "speed/share_waiting_for_data": self.model.wait_seconds / seconds,
+        }
+        if self.model.teacher is not None:
+            scalars["schedule/consistency_weight"] = self._weight(step - 1)
+        for kind in ("student", "teacher"):
+            metric = getattr(self.model, f"{kind}_dice", None)
+            for name, dice in metric.per_label().items() if metric else ():
+                scalars[f"dice_{kind}/{name}"] = dice
+        self.write(step, scalars)
+
+    def write(self, step: int, scalars: dict[str, Any]) -> None:
+        """Write named scalars, leaving out None and NaN."""
+        with self.writer.as_default():
+            for tag, value in scalars.items():
+                if value is not None and float(value) == float(value):
+                    tf.summary.scalar(tag, float(value), step=step)
+        self.writer.flush()
+
+    def write_image(self, step: int, tag: str, image: Any) -> None:
+        """Write one RGB picture (rows, columns, 3) uint8."""
+        with self.writer.as_default():
+            tf.summary.image(tag, image[None], step=step)
+        self.writer.flush()

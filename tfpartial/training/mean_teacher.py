@@ -1,0 +1,277 @@
+"""`MeanTeacher`: one Keras model that trains a student beside its teacher.
+
+In: batches of tfpartial.data.pipeline (a dict of tensors).
+Out: a trained student and its moving average.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tfpartial.losses import (
+    candidate_cross_entropy,
+    consistency,
+    informative_voxels,
+    reduction,
+)
+from tfpartial.models import dropout_keys
+from tfpartial.training.ema import update_teacher, warmed_decay
+from tfpartial.training.metrics import StreamingDice
+
+STUDENT_STREAM = 0
+TEACHER_STREAM = 1
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss of a step is not a finite number; the run must stop."""
+
+
+def sum_over_replicas(value: Any) -> Any:
+    """Sum a tensor over all replicas; the identity for a single one."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+class MeanTeacher(keras.Model):
+    """Student and EMA teacher, trained together: Eq. (3).
+
+    Formula:
+        J = J_ace + w(t) * J_con
+
+    J_ace: candidate-set cross entropy of the student, Eq. (2); J_con:
+    mean squared difference of the two softmax outputs, Eq. (5). Without a
+    teacher it is plain supervised training with any candidate table.
+
+    Attributes:
+        student: any `keras.Model` (B, I, J, K, 1) -> (B, I, J, K, L) logits.
+        teacher: same architecture, or None. Never trained by gradients;
+            called with training=True, so that its dropout is on while batch
+            norm, being frozen, uses the student's moving statistics.
+        wait_seconds: time spent waiting for data since it was last reset.
+
+    Batch: dict with image (B, I, J, K, 1) float32, labels (B, i, j, k) uint8,
+    candidates (B, V, L) bool, resolved_labels (B, L) bool and row (B,) int32.
+    """
+
+    def __init__(
+        self,
+        student: keras.Model,
+        teacher: keras.Model | None,
+        label_names: Sequence[str],
+        *,
+        consistency_weight: Callable[[Any], Any] = lambda step: 1.0,
+        ema_decay: float = 0.99,
+        clip_norm: float | None = None,
+        seed: int = 0,
+        name: str = "mean_teacher",
+    ) -> None:
+        """Own two networks of the same architecture.
+
+        Args:
+            student: the network to train.
+            teacher: built by the same builder; its weights are overwritten
+                with the student's, its dropout seeds are drawn anew.
+            label_names: all L names, background first.
+            consistency_weight: completed steps -> w.
+            ema_decay: alpha.
+            clip_norm: largest global norm of the gradient summed over
+                replicas, or None.
+            seed: of the dropout masks.
+            name: Keras name.
+
+        Raises:
+            ValueError: student and teacher differ in their weights.
+        """
+        super().__init__(name=name)
+        self.student = student
+        self.teacher = teacher
+        self.consistency_weight = consistency_weight
+        self.ema_decay = ema_decay
+        self.clip_norm = clip_norm
+        self.seed = seed
+        self.supervised_loss = keras.metrics.Mean("supervised_loss")
+        self.student_dice = StreamingDice(label_names, "student_dice")
+        if teacher is not None:
+            self._adopt(teacher)
+            self.consistency_loss = keras.metrics.Mean("consistency_loss")
+            self.teacher_dice = StreamingDice(label_names, "teacher_dice")
+        self.wait_seconds = 0.0
+        self.built = True
+
+    def _adopt(self, teacher: keras.Model) -> None:
+        """Make the teacher an untrained copy with dropout masks of its own."""
+        expected = [tuple(w.shape) for w in self.student.weights]
+        received = [tuple(w.shape) for w in teacher.weights]
+        if expected != received:
+            raise ValueError(
+                "teacher: expected the student's architecture "
+                f"({len(expected)} weights), received {len(received)} weights "
+                "of other shapes. Build both with the same builder."
+            )
+        teacher.trainable = False
+        teacher.set_weights(self.student.get_weights())
+        # A clone has the student's dropout seeds, and would drop the same.
+        for order, variable in enumerate(teacher.non_trainable_variables):
+            if "seed_generator" in variable.path:
+                state = np.array([self.seed + 7919, order + 1])
+                variable.assign(state.astype("int64").astype(variable.dtype))
+
+    def call(self, image: Any, training: bool = False) -> Any:
+        """Return the student's logits."""
+        return self.student(image, training=training)
+
+    def _logits(self, network: keras.Model, batch: Any, stream: int) -> Any:
+        keys = dropout_keys(
+            self.seed, self.optimizer.iterations, batch["row"], stream
+        )
+        with keys:
+            return network(batch["image"], training=True)
+
+    def _supervised(self, batch: Any, logits: Any) -> reduction.Reduction:
+        labels, candidates = batch["labels"], batch["candidates"]
+        return reduction.weighted_sum(
+            candidate_cross_entropy(labels, logits, candidates),
+            informative_voxels(labels, candidates),
+        )
+
+    def train_step(self, batch: Any) -> Any:
+        """One step of Eq. (3): losses, update of student, then of teacher.
+
+        Returns:
+            Scalar float32, J of the global batch, the same on every replica.
+        """
+        completed = ops.convert_to_tensor(self.optimizer.iterations)
+        weight = ops.cast(self.consistency_weight(completed), "float32")
+        taught = self.teacher is not None
+        if taught:
+            target = self._logits(self.teacher, batch, TEACHER_STREAM)
+        with tf.GradientTape() as tape:
+            logits = self._logits(self.student, batch, STUDENT_STREAM)
+            supervised = self._supervised(batch, logits)
+            loss = reduction.scalar(supervised, sum_over_replicas)
+            if taught:
+                squares = consistency(logits, tf.stop_gradient(target))
+                agreement = reduction.weighted_sum(
+                    squares, ops.ones_like(squares)
+                )
+                loss += weight * reduction.scalar(agreement, sum_over_replicas)
+        variables = self.student.trainable_variables
+        gradients = self._clipped(tape.gradient(loss, variables))
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        self._count(self.supervised_loss, supervised)
+        self._count_dice(self.student_dice, batch, logits)
+        if taught:
+            decay = warmed_decay(self.ema_decay, completed)
+            update_teacher(self.student, self.teacher, decay)
+            self._count(self.consistency_loss, agreement)
+            self._count_dice(self.teacher_dice, batch, target)
+        return self._log_total(loss)
+
+    def test_step(self, batch: Any) -> Any:
+        """Count losses and Dice of a batch without dropout or update."""
+        logits = self.student(batch["image"], training=False)
+        supervised = self._supervised(batch, logits)
+        self._count(self.supervised_loss, supervised)
+        self._count_dice(self.student_dice, batch, logits)
+        if self.teacher is not None:
+            target = self.teacher(batch["image"], training=False)
+            squares = consistency(logits, target)
+            agreement = reduction.weighted_sum(squares, ops.ones_like(squares))
+            self._count(self.consistency_loss, agreement)
+            self._count_dice(self.teacher_dice, batch, target)
+        return self._log_total(reduction.scalar(supervised, sum_over_replicas))
+
+    def _clipped(self, gradients: list[Any]) -> list[Any]:
+        """Clip the norm of the gradient of the *global* batch.
+
+        The optimizer sums gradients over replicas, so what is summed here
+        already is handed on divided by their number.
+        """
+        if self.clip_norm is None:
+            return gradients
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        if replicas > 1:
+            gradients = context.all_reduce(
+                tf.distribute.ReduceOp.SUM, gradients
+            )
+        clipped, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
+        return [gradient / replicas for gradient in clipped]
+
+    def _count(self, metric: Any, part: reduction.Reduction) -> None:
+        mean = ops.divide_no_nan(part.numerator, part.count)
+        metric.update_state(mean, sample_weight=part.count)
+
+    def _count_dice(self, metric: Any, batch: Any, logits: Any) -> None:
+        metric.update_state(
+            batch["labels"],
+            logits,
+            batch["candidates"],
+            batch["resolved_labels"],
+        )
+
+    def _log_total(self, loss: Any) -> Any:
+        total = sum_over_replicas(loss)
+        self._loss_tracker.update_state(total)
+        return total
+
+    # What follows replaces three methods of the Keras 3.15 TensorFlow trainer,
+    # which fail under MultiWorkerMirroredStrategy; it also lets the wait for
+    # data be measured and a non-finite loss be named by its step.
+
+    def _maybe_symbolic_build(
+        self, iterator: Any = None, data_batch: Any = None
+    ) -> None:
+        with self.distribute_strategy.scope():
+            if self.optimizer is not None and not self.optimizer.built:
+                self.optimizer.build(self.student.trainable_variables)
+
+    def _compiled(self, replica_step: Callable[[Any], Any]) -> Callable:
+        strategy = self.distribute_strategy
+
+        def run(batch: Any) -> Any:
+            return strategy.run(replica_step, args=(batch,))
+
+        run = (
+            run if self.run_eagerly else tf.function(run, reduce_retracing=True)
+        )
+
+        def step(iterator: Any) -> dict[str, Any]:
+            started = time.perf_counter()
+            try:
+                batch = next(iterator)
+            except (tf.errors.OutOfRangeError, StopIteration):
+                raise StopIteration from None
+            self.wait_seconds += time.perf_counter() - started
+            total = strategy.experimental_local_results(run(batch))[0]
+            if not np.isfinite(float(total)):
+                raise NonFiniteLossError(
+                    f"step {int(self.optimizer.iterations.numpy())}: the loss "
+                    f"is {float(total)}. The last checkpoint is intact; try a "
+                    f"smaller learning rate or float32."
+                )
+            return self.get_metrics_result()
+
+        return step
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Return iterator -> logs for one training step."""
+        if self.train_function is None or force:
+            self.train_function = self._compiled(self.train_step)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Return iterator -> logs for one test step."""
+        if self.test_function is None or force:
+            self.test_function = self._compiled(self.test_step)
+        return self.test_function

@@ -1,0 +1,158 @@
+"""Devices, strategy, precision and seeds; and what a run says about itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from tfpartial.errors import InputError
+
+StrategyName = Literal["none", "mirrored", "multi_worker"]
+
+_PACKAGES = (
+    "tfpartial", "tensorflow", "keras", "numpy", "nibabel", "SimpleITK",
+    "tensorflow-datasets", "pydantic", "scipy",
+)  # fmt: skip
+
+
+def set_up_determinism(seed: int, precision: str) -> None:
+    """Seed every generator, make ops deterministic, set the precision.
+
+    Must run before any random op: TensorFlow refuses the switch afterwards.
+    """
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    keras.config.set_dtype_policy(
+        "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    )
+
+
+def find_devices(named: list[str]) -> list[str]:
+    """Return the devices to train on: those named, or every GPU, or the CPU.
+
+    CPU:0 and CPU:1 together make two logical devices of one processor.
+
+    Raises:
+        InputError: a named device does not exist.
+    """
+    gpus = [
+        f"GPU:{n}" for n in range(len(tf.config.list_physical_devices("GPU")))
+    ]
+    if not named:
+        return gpus or ["CPU:0"]
+    cpus = [name for name in named if name.startswith("CPU:")]
+    if len(cpus) > 1:
+        _split_cpu(len(cpus))
+    present = gpus + [
+        f"CPU:{n}" for n in range(len(tf.config.list_logical_devices("CPU")))
+    ]
+    missing = [name for name in named if name not in present]
+    if missing:
+        raise InputError(
+            f"fit.devices: {', '.join(missing)} not found. Present: "
+            f"{', '.join(present)}."
+        )
+    return named
+
+
+def _split_cpu(parts: int) -> None:
+    processor = tf.config.list_physical_devices("CPU")[0]
+    configured = tf.config.get_logical_device_configuration(processor)
+    if configured and len(configured) >= parts:
+        return
+    tf.config.set_logical_device_configuration(
+        processor, [tf.config.LogicalDeviceConfiguration()] * parts
+    )
+
+
+def make_strategy(
+    name: StrategyName, devices: list[str]
+) -> tf.distribute.Strategy:
+    """Make the tf.distribute strategy of a name.
+
+    Args:
+        name: "none" (the first device), "mirrored" (all devices of this
+            machine), "multi_worker" (several machines, through TF_CONFIG).
+        devices: as `find_devices` returns them; not used by multi_worker.
+
+    Raises:
+        InputError: multi_worker without a usable TF_CONFIG.
+    """
+    if name == "none":
+        return tf.distribute.OneDeviceStrategy(f"/{devices[0]}")
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy([f"/{d}" for d in devices])
+    _check_tf_config(os.environ.get("TF_CONFIG"))
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _check_tf_config(text: str | None) -> None:
+    example = (
+        '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, '
+        '"task": {"type": "worker", "index": 0}}'
+    )
+    try:
+        parsed = json.loads(text or "")
+        workers = parsed["cluster"]["worker"]
+        index = parsed["task"]["index"]
+        valid = 0 <= int(index) < len(workers)
+    except (ValueError, KeyError, TypeError):
+        valid = False
+    if not valid:
+        raise InputError(
+            "--strategy multi_worker needs the environment variable TF_CONFIG "
+            f"on every worker, such as {example}; found {text!r}."
+        )
+
+
+def worker_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """Return (index of this worker, number of workers)."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    spec = resolver.cluster_spec().as_dict() if resolver else {}
+    if not spec:
+        return 0, 1
+    return int(resolver.task_id), len(spec["worker"])
+
+
+def describe_run(strategy_name: str, devices: list[str]) -> dict[str, Any]:
+    """Return versions, devices, commit and machine of this run."""
+    return {
+        "strategy": strategy_name,
+        "devices": devices,
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "git_commit": git_commit(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """Return commit (with "-dirty") of the checkout this file stands in."""
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,194 @@
+"""Whole-scan validation during training, on the records' own grid."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfpartial.data.records import RecordStore
+from tfpartial.inference.sliding_window import sliding_window_labels
+from tfpartial.training.logging import TensorBoardLog
+from tfpartial.training.slices import slice_picture
+from tfpartial.volumes import normalise
+
+
+@dataclass(frozen=True)
+class ValidationScan:
+    """One validation scan as the records hold it.
+
+    Attributes:
+        name: `<database>/<case>`.
+        hu: (I, J, K) int16.
+        labels: (I, J, K) uint8 stored values.
+        stored_sets: (V, L) bool.
+        resolved: (L,) bool.
+        mean: of the body, HU, after the window. sd: likewise.
+    """
+
+    name: str
+    hu: np.ndarray
+    labels: np.ndarray
+    stored_sets: np.ndarray
+    resolved: np.ndarray
+    mean: float
+    sd: float
+
+    def reference(self) -> np.ndarray:
+        """Return label indices; what is not one label becomes background."""
+        single = self.stored_sets.sum(1) == 1
+        index = np.where(single, self.stored_sets.argmax(1), 0)
+        return index.astype(np.uint8)[self.labels]
+
+
+def read_validation_scans(
+    stores: dict[str, RecordStore], max_cases: int
+) -> list[ValidationScan]:
+    """Read up to `max_cases` scans, one database after the other in turn."""
+    queues = []
+    for database, store in stores.items():
+        numbers = [
+            n for n, c in enumerate(store.cases) if c.split == "validation"
+        ]
+        queues.append([(database, store, n) for n in numbers])
+    turns = max((len(queue) for queue in queues), default=0)
+    order = [q[t] for t in range(turns) for q in queues if t < len(q)]
+    scans = []
+    for database, store, number in order[:max_cases]:
+        entry = store.cases[number]
+        hu, labels = store.read_scan(number)
+        scans.append(
+            ValidationScan(
+                f"{database}/{entry.case}",
+                hu,
+                labels,
+                store.stored_sets,
+                entry.resolved,
+                entry.mean,
+                entry.sd,
+            )  # fmt: skip
+        )
+    return scans
+
+
+def scan_dice(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
+    """Return (L,) Dice of one scan; NaN where not resolved or absent.
+
+    Counts only voxels whose stored set decides about the label, like
+    `tfpartial.training.metrics.overlap_counts`.
+    """
+    num_stored, num_labels = scan.stored_sets.shape
+    flat = scan.labels.astype(np.int64) * num_labels + prediction
+    counts = np.bincount(flat.ravel(), minlength=num_stored * num_labels)
+    counts = counts.reshape(num_stored, num_labels)
+    single = scan.stored_sets & (scan.stored_sets.sum(1) == 1)[:, None]
+    decided = single | ~scan.stored_sets
+    both = (single * counts).sum(0)
+    predicted = (decided * counts).sum(0)
+    reference = (single * counts.sum(1, keepdims=True)).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dice = 2 * both / (predicted + reference)
+    return np.where(scan.resolved & (reference > 0), dice, np.nan)
+
+
+class WholeScanValidation(keras.callbacks.Callback):
+    """Segments validation scans every few epochs; logs Dice and pictures.
+
+    Works on a copy of the network outside the strategy, so that one worker
+    may validate while the others wait for its next step.
+    """
+
+    def __init__(
+        self,
+        scans: list[ValidationScan],
+        network: keras.Model,
+        log: TensorBoardLog,
+        run_dir: Path,
+        *,
+        label_names: tuple[str, ...],
+        hu_window: tuple[float, float],
+        window_shape: tuple[int, int, int],
+        every_epochs: int,
+        images_every_epochs: int,
+        steps_per_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.scans = scans
+        self.network = network
+        self.log = log
+        self.path = run_dir / "validation.json"
+        self.label_names = label_names
+        self.hu_window = hu_window
+        self.window_shape = window_shape
+        self.every = every_epochs
+        self.images_every = images_every_epochs
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Validate student and teacher, when it is their epoch."""
+        done = epoch + 1
+        last = done == self.params.get("epochs")
+        if not self.scans or not (done % self.every == 0 or last):
+            return
+        entry: dict[str, Any] = {"epoch": done}
+        pictures = last or done % self.images_every == 0
+        for kind in ("student", "teacher"):
+            source = getattr(self.model, kind)
+            if source is None:
+                continue
+            self.network.set_weights(source.get_weights())
+            entry[kind] = self._validate(kind, done, pictures)
+        self._remember(entry)
+
+    def _validate(self, kind: str, epoch: int, pictures: bool) -> dict:
+        step = epoch * self.steps_per_epoch
+        rows = []
+        for scan in self.scans:
+            prediction = self._segment(scan)
+            rows.append(scan_dice(scan, prediction))
+            if pictures and kind == "student":
+                picture = slice_picture(
+                    scan.hu, scan.reference(), prediction, self.hu_window,
+                    len(self.label_names),
+                )  # fmt: skip
+                self.log.write_image(step, f"validation/{scan.name}", picture)
+        table = np.array(rows)[:, 1:]
+        counts = (~np.isnan(table)).sum(0)
+        means = np.where(
+            counts > 0, np.nansum(table, 0) / np.maximum(counts, 1), np.nan
+        )
+        dice = dict(zip(self.label_names[1:], means.tolist(), strict=True))
+        present = means[counts > 0]
+        dice["mean"] = float(present.mean()) if present.size else float("nan")
+        self.log.write(
+            step, {f"validation_{kind}/{n}": d for n, d in dice.items()}
+        )
+        known = {n: d for n, d in dice.items() if d == d}
+        return {"dice": known, "n": int(len(rows))}
+
+    def _segment(self, scan: ValidationScan) -> np.ndarray:
+        image = normalise(scan.hu, scan.mean, scan.sd, self.hu_window)
+        return sliding_window_labels(
+            self.network, image, self.window_shape, overlap=0.25
+        )
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        """Append to validation.json, replacing an entry of the same epoch."""
+        history = []
+        if self.path.exists():
+            history = json.loads(self.path.read_text(encoding="utf-8"))
+        history = [h for h in history if h["epoch"] < entry["epoch"]]
+        beside = self.path.with_suffix(".tmp")
+        beside.write_text(
+            json.dumps([*history, entry], indent=1), encoding="utf-8"
+        )
+        os.replace(beside, self.path)
+        for kind in ("student", "teacher"):
+            if kind in entry:
+                mean = entry[kind]["dice"]["mean"]
+                print(f"\nwhole-scan validation, {kind}: mean Dice {mean:.3f}")
