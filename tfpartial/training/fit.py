@@ -23,7 +23,7 @@ from tfpartial.errors import InputError
 from tfpartial.models import build_network
 from tfpartial.training import runtime, schedules
 from tfpartial.training.checkpoints import Checkpoints
-from tfpartial.training.logging import TensorBoardLog
+from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.training.mean_teacher import MeanTeacher
 from tfpartial.training.validation import (
     WholeScanValidation,

@@ -1,0 +1,8 @@
+"""`tfpartial import-openkbp` as a script: python scripts/import_openkbp.py --help."""
+
+import sys
+
+from tfpartial.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main(["import-openkbp", *sys.argv[1:]]))

@@ -1,0 +1,186 @@
+"""`tfpartial <verb>`; the files in scripts/ call the same function.
+
+TensorFlow is imported inside the verbs, so that `--help` and a config error
+answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tfpartial import __version__
+from tfpartial.cli import verbs
+from tfpartial.errors import InputError
+
+DEFAULT_CONFIG = Path(__file__).parents[2] / "configs" / "phantom.yaml"
+_OVERRIDES = (
+    "any field of the config as field=value, such as fit.epochs=10 or "
+    "network.filters=[8,16,32]"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Returns:
+        0 when it is done, 2 after a message about bad input.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", stream=sys.stdout
+    )
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    arguments = build_parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except InputError as error:
+        sys.stdout.flush()
+        for fault in error.faults:
+            print(f"error: {fault}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="tfpartial",
+        description="Train one 3D segmentation network from databases that "
+        "annotate different labels.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(required=True, metavar="verb")
+
+    _verb(subparsers, "phantom", verbs.make_phantom, config=True)
+    verb = _verb(subparsers, "import-openkbp", verbs.import_openkbp)
+    verb.add_argument(
+        "--source",
+        type=Path,
+        required=True,
+        help="folder of the public repository's patients",
+    )
+    verb.add_argument(
+        "--target",
+        type=Path,
+        required=True,
+        help="folder to write a NIfTI folder per case into",
+    )
+
+    verb = _verb(subparsers, "build", verbs.build, config=True)
+    verb.add_argument(
+        "--records_dir", type=Path, help="default: records_dir of the config"
+    )
+    verb.add_argument(
+        "--databases", nargs="+", metavar="NAME", help="build only these"
+    )
+
+    verb = _verb(subparsers, "fit", verbs.fit, config=True)
+    verb.add_argument(
+        "--strategy",
+        default="mirrored",
+        choices=("none", "mirrored", "multi_worker"),
+    )
+    verb.add_argument(
+        "--run_dir", type=Path, help="default: run_dir of the config"
+    )
+
+    verb = _verb(subparsers, "predict", verbs.predict, run_dir=True)
+    verb.add_argument(
+        "--inputs",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="scans (NIfTI) or folders of scans; prone scans "
+        "whose affine does not know it need --prone_turn",
+    )
+    verb.add_argument(
+        "--split",
+        choices=("train", "validation", "test"),
+        help="instead of --inputs: the cases of a split of the run's databases",
+    )
+    verb.add_argument(
+        "--databases",
+        nargs="+",
+        metavar="NAME",
+        help="with --split: only these",
+    )
+    verb.add_argument(
+        "--prone_turn",
+        action="store_true",
+        help="turn scans by 180 degrees about the long axis",
+    )
+    verb.add_argument("--predictions_dir", type=Path, required=True)
+
+    verb = _verb(subparsers, "export", verbs.export, run_dir=True)
+    verb.add_argument("--export_dir", type=Path, required=True)
+
+    verb = _verb(subparsers, "evaluate", verbs.evaluate, run_dir=True)
+    verb.add_argument("--predictions_dir", type=Path, required=True)
+    verb.add_argument(
+        "--split", default="test", choices=("train", "validation", "test")
+    )
+    verb.add_argument("--databases", nargs="+", metavar="NAME")
+    verb.add_argument(
+        "--out_dir", type=Path, help="default: the predictions folder"
+    )
+
+    verb = _verb(subparsers, "demo", verbs.demo)
+    verb.add_argument(
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG,
+        help="default: %(default)s",
+    )
+    verb.add_argument(
+        "overrides", nargs="*", metavar="field=value", help=_OVERRIDES
+    )
+    return parser
+
+
+def _verb(
+    subparsers: argparse._SubParsersAction,
+    name: str,
+    run: verbs.Verb,
+    *,
+    config: bool = False,
+    run_dir: bool = False,
+) -> argparse.ArgumentParser:
+    """Add a verb whose help is the docstring of the function that runs it."""
+    summary = (run.__doc__ or "").strip()
+    parser = subparsers.add_parser(
+        name,
+        help=summary.splitlines()[0],
+        description=summary,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(run=run)
+    if config:
+        parser.add_argument(
+            "--config",
+            type=Path,
+            default=DEFAULT_CONFIG,
+            help="default: %(default)s (built-in phantom)",
+        )
+    if run_dir:
+        parser.add_argument(
+            "--run_dir",
+            type=Path,
+            required=True,
+            help="directory that fit made",
+        )
+    if config or run_dir:
+        parser.add_argument(
+            "overrides", nargs="*", metavar="field=value", help=_OVERRIDES
+        )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""What each verb does: read flags and config, make one call."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from tfpartial.config import Experiment, load_experiment
+
+log = logging.getLogger(__name__)
+Verb = Callable[[argparse.Namespace], None]
+
+
+def make_phantom(arguments: argparse.Namespace) -> None:
+    """Make the built-in phantom databases (NIfTI) that a config declares."""
+    from tfpartial.cli.stages import ensure_phantom
+
+    ensure_phantom(_experiment(arguments))
+
+
+def import_openkbp(arguments: argparse.Namespace) -> None:
+    """Convert the public OpenKBP repository's CSV folders to NIfTI."""
+    from tfpartial.importers.openkbp import import_openkbp
+
+    import_openkbp(arguments.source, arguments.target)
+    log.info("scans: %s", arguments.target)
+
+
+def build(arguments: argparse.Namespace) -> None:
+    """Build TFRecords from the databases that a config declares.
+
+    Checks everything first and reports all faults together. Interrupted, it
+    goes on where it stopped; repeated, it does only what changed.
+    """
+    from tfpartial.cli.stages import ensure_phantom
+    from tfrecords_builder.build import build_records
+
+    experiment = _experiment(arguments, records_dir=arguments.records_dir)
+    ensure_phantom(experiment)
+    records_dir = build_records(experiment, arguments.databases)
+    log.info("records: %s (read manifest.md)", records_dir)
+
+
+def fit(arguments: argparse.Namespace) -> None:
+    """Train a student and its teacher from records.
+
+    The same command again goes on after the last completed epoch. Without
+    --config it trains on the built-in phantom, made on first use.
+    """
+    experiment = _experiment(arguments, run_dir=arguments.run_dir)
+    from tfpartial.cli.stages import ensure_phantom_records
+    from tfpartial.training.fit import fit as train
+
+    ensure_phantom_records(experiment)
+    run_dir = train(experiment, arguments.strategy)
+    log.info("run: %s", run_dir)
+    log.info("watch it: tensorboard --logdir %s", run_dir / "tensorboard")
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Segment scans with a finished run: NIfTI in, NIfTI label maps out."""
+    from tfpartial.cli.stages import run_prediction
+
+    run_prediction(arguments)
+    log.info("predictions: %s", arguments.predictions_dir)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Export a run as a SavedModel that needs neither Keras nor tfpartial."""
+    from tfpartial.cli.stages import run_export
+
+    log.info("SavedModel: %s", run_export(arguments))
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Score predictions against references, only where annotated.
+
+    Writes CSV and JSON: Dice, volume, HD95 and normalised surface distance
+    per case and label, and their means with the number of cases.
+    """
+    from tfpartial.cli.stages import run_evaluation
+
+    run_evaluation(arguments)
+
+
+def demo(arguments: argparse.Namespace) -> None:
+    """Run the whole path on the built-in phantom and print what came out."""
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    from tfpartial.cli.demo import run_demo
+
+    run_demo(experiment)
+
+
+def _experiment(
+    arguments: argparse.Namespace, **replaced: Path | None
+) -> Experiment:
+    """Load the config of a verb; flags replace the field of their name."""
+    overrides = list(arguments.overrides)
+    overrides += [
+        f"{field}={value}" for field, value in replaced.items() if value
+    ]
+    return load_experiment(arguments.config, overrides)
