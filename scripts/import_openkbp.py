@@ -1,4 +1,4 @@
-"""`tfpartial import-openkbp` as a script: python scripts/import_openkbp.py --help."""
+"""`tfpartial import-openkbp` as a script."""
 
 import sys
 

@@ -7,6 +7,7 @@ answer at once.
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import os
 import sys
@@ -156,7 +157,7 @@ def _verb(
     parser = subparsers.add_parser(
         name,
         help=summary.splitlines()[0],
-        description=summary,
+        description=inspect.cleandoc(run.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

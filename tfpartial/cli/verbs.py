@@ -34,8 +34,9 @@ def build(arguments: argparse.Namespace) -> None:
     Checks everything first and reports all faults together. Interrupted, it
     goes on where it stopped; repeated, it does only what changed.
     """
-    from tfpartial.cli.stages import ensure_phantom
     from tfrecords_builder.build import build_records
+
+    from tfpartial.cli.stages import ensure_phantom
 
     experiment = _experiment(arguments, records_dir=arguments.records_dir)
     ensure_phantom(experiment)

@@ -23,8 +23,8 @@ from tfpartial.errors import InputError
 from tfpartial.models import build_network
 from tfpartial.training import runtime, schedules
 from tfpartial.training.checkpoints import Checkpoints
-from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.training.mean_teacher import MeanTeacher
+from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.training.validation import (
     WholeScanValidation,
     read_validation_scans,
@@ -84,7 +84,7 @@ def fit(
     )
     callbacks: list[keras.callbacks.Callback] = [checkpoints]
     if worker == 0:
-        callbacks = _observers(experiment, model, stores, run_dir) + callbacks
+        callbacks = _observers(experiment, stores, run_dir) + callbacks
     model.fit(
         dataset,
         epochs=experiment.fit.epochs,
@@ -200,7 +200,6 @@ def _distributed(
 
 def _observers(
     experiment: Experiment,
-    model: MeanTeacher,
     stores: dict[str, RecordStore],
     run_dir: Path,
 ) -> list[keras.callbacks.Callback]:

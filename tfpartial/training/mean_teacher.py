@@ -68,7 +68,7 @@ class MeanTeacher(keras.Model):
         teacher: keras.Model | None,
         label_names: Sequence[str],
         *,
-        consistency_weight: Callable[[Any], Any] = lambda step: 1.0,
+        consistency_weight: Callable[[Any], Any] = lambda _: 1.0,
         ema_decay: float = 0.99,
         clip_norm: float | None = None,
         seed: int = 0,
@@ -230,7 +230,9 @@ class MeanTeacher(keras.Model):
     # data be measured and a non-finite loss be named by its step.
 
     def _maybe_symbolic_build(
-        self, iterator: Any = None, data_batch: Any = None
+        self,
+        iterator: Any = None,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ARG002
     ) -> None:
         with self.distribute_strategy.scope():
             if self.optimizer is not None and not self.optimizer.built:

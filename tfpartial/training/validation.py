@@ -13,8 +13,8 @@ import numpy as np
 
 from tfpartial.data.records import RecordStore
 from tfpartial.inference.sliding_window import sliding_window_labels
-from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.training.slices import slice_picture
+from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.volumes import normalise
 
 
