@@ -20,7 +20,7 @@ def consistency_weight(
     """Weight w of the consistency term: the ramp w(e) of METHOD section 3.
 
     Formula:
-        w(e) = w * clip((e / E - a) / (b - a), 0, 1)
+        w(e) = w * clip((e - a E) / (b E - a E), 0, 1)
 
     which for E = 35, a = 3/35, b = 13/35 is the paper's
     clip((e - 3) / 10, 0, 1). Runs of another length keep the shares a and b,
@@ -36,14 +36,9 @@ def consistency_weight(
     Returns:
         Scalar float32.
     """
-    progress = ops.cast(completed_epochs, "float32") / float(epochs)
-    width = max(ramp_end - ramp_start, 1e-6)
-    # 1e-6: 13/35 in float32 must count as reached, not as just below.
-    return (
-        weight
-        * ops.clip((progress - ramp_start) / width + 1e-6, 0.0, 1.0)
-        * ops.cast(progress >= ramp_start - 1e-6, "float32")
-    )
+    start, length = ramp_start * epochs, (ramp_end - ramp_start) * epochs
+    risen = (ops.cast(completed_epochs, "float32") - start) / max(length, 1e-6)
+    return weight * ops.clip(risen, 0.0, 1.0)
 
 
 def learning_rate(
