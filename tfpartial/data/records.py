@@ -12,63 +12,25 @@ after construction: any number of threads may read from one store, and
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import mmap
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tfpartial.data.record_schema import (
-    CASES_FILE,
-    INDEX_FILE,
-    SCHEMA_VERSION,
-    TFDS_VERSION,
+from tfpartial.data.case_list import (
+    REMEDY,
+    CaseEntry,
+    Triple,
+    case_entries,
+    read_cases_file,
 )
+from tfpartial.data.record_schema import INDEX_FILE, TFDS_VERSION
 from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace, vector_from_bitmask
-
-Triple = tuple[int, int, int]
-_REMEDY = "Delete the folder and build it again."
-
-
-@dataclass(frozen=True)
-class CaseEntry:
-    """What the records say about one case.
-
-    Attributes:
-        case: case id, unique within the database.
-        database: name of the database.
-        split: "train", "validation" or "test".
-        scan_shape: (3,) voxels of the canonical grid.
-        spacing_mm: (3,) mm.
-        affine: (4, 4) float64, grid voxel -> RAS+ mm.
-        annotated: (L,) bool.
-        resolved: (L,) bool; annotated labels named singly.
-        mean: HU, of the clipped scan over its body mask.
-        sd: HU, likewise.
-        fingerprint: sha256 over input files, declarations and settings.
-        exact_hash: of the scan's voxels, to find the same scan again.
-        image_path: the scan it was made from.
-    """
-
-    case: str
-    database: str
-    split: str
-    scan_shape: Triple
-    spacing_mm: tuple[float, float, float]
-    affine: np.ndarray
-    annotated: np.ndarray
-    resolved: np.ndarray
-    mean: float
-    sd: float
-    fingerprint: str
-    exact_hash: str
-    image_path: str
 
 
 class RecordStore:
@@ -105,7 +67,9 @@ class RecordStore:
         self.folder = self._records_dir / database / TFDS_VERSION
         declared = read_cases_file(self.folder)
         self.label_names: tuple[str, ...] = tuple(declared["label_names"])
-        self.stored_sets = self._vectors(declared["stored_value_labels"])
+        self.stored_sets = vector_from_bitmask(
+            np.asarray(declared["stored_value_labels"]), len(self.label_names)
+        )
         self.ignore_value = int(
             np.flatnonzero(self.stored_sets.all(axis=1))[-1]
         )
@@ -113,7 +77,7 @@ class RecordStore:
         self.hu_window = (float(lower), float(upper))
         self.body_threshold_hu = float(declared["body_threshold_hu"])
         self.block_shape: Triple = tuple(declared["block_shape"])
-        self.cases = [self._case_entry(entry) for entry in declared["cases"]]
+        self.cases: list[CaseEntry] = case_entries(declared)
         self._read_index()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -171,7 +135,7 @@ class RecordStore:
         except (zlib.error, ValueError) as error:
             raise InputError(
                 f"{self.folder}: record {record_number} is damaged "
-                f"({error}). {_REMEDY}"
+                f"({error}). {REMEDY}"
             ) from None
 
     def read_region(
@@ -228,26 +192,6 @@ class RecordStore:
         shape = self.cases[case_number].scan_shape
         return self.read_region(case_number, (0, 0, 0), shape, 0, 0)
 
-    def _vectors(self, words: list[Any]) -> np.ndarray:
-        return vector_from_bitmask(np.asarray(words), len(self.label_names))
-
-    def _case_entry(self, entry: dict[str, Any]) -> CaseEntry:
-        return CaseEntry(
-            case=entry["case"],
-            database=self.database,
-            split=entry["split"],
-            scan_shape=tuple(entry["scan_shape"]),
-            spacing_mm=tuple(entry["spacing_mm"]),
-            affine=np.asarray(entry["affine"], np.float64),
-            annotated=self._vectors(entry["annotated_labels"]),
-            resolved=self._vectors(entry["resolved_labels"]),
-            mean=entry["mean"],
-            sd=entry["sd"],
-            fingerprint=entry["fingerprint"],
-            exact_hash=entry["exact_hash"],
-            image_path=entry["image_path"],
-        )
-
     def _read_index(self) -> None:
         """Read index.npz and map the shards that it speaks of."""
         try:
@@ -263,7 +207,7 @@ class RecordStore:
         except (OSError, KeyError, ValueError, zlib.error) as error:
             raise InputError(
                 f"{self.folder / INDEX_FILE}: not a readable index "
-                f"({error}). {_REMEDY}"
+                f"({error}). {REMEDY}"
             ) from None
         self.first_record: np.ndarray = np.searchsorted(
             self.case_of_record, np.arange(len(self.cases) + 1)
@@ -279,39 +223,11 @@ class RecordStore:
         if found != expected_bytes:
             raise InputError(
                 f"{path}: expected {expected_bytes} bytes, found "
-                f"{'no such file' if found is None else found}. {_REMEDY}"
+                f"{'no such file' if found is None else found}. {REMEDY}"
             )
         with path.open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return memoryview(mapped)
-
-
-def read_cases_file(folder: Path) -> dict[str, Any]:
-    """Read the cases.json of one database of records, version checked.
-
-    Raises:
-        InputError: absent, unreadable, or of another schema version.
-    """
-    path = folder / CASES_FILE
-    if not path.is_file():
-        raise InputError(
-            f"{path}: expected records, found none. Build them first: "
-            "python scripts/build_tfrecords.py --config <config>."
-        )
-    try:
-        declared = json.loads(path.read_text(encoding="utf-8"))
-        version = declared["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a readable case list ({error}). {_REMEDY}"
-        ) from None
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path}: expected record schema version {SCHEMA_VERSION}, found "
-            f"{version}. Build the records again with this version of "
-            "tfpartial, or install the version that wrote them."
-        )
-    return declared
 
 
 def _cut(shard: memoryview, span: list[int]) -> memoryview:
