@@ -11,9 +11,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tfpartial.config.experiment import Experiment
+from tfpartial.config.experiment import Experiment, Phantom
 from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.labels import Label, LabelSpace
+
+PHANTOM = "phantom:"
 
 
 def load_experiment(
@@ -23,7 +25,8 @@ def load_experiment(
 
     Relative paths inside a file are relative to that file, except
     `records_dir`, `run_dir` and `phantom.path`, which are outputs and stay
-    relative to the working directory.
+    relative to the working directory. A database path `phantom:<name>` is
+    the folder `<name>` of the built-in data below `phantom.path`.
 
     Raises:
         InputError: with every fault found.
@@ -34,6 +37,7 @@ def load_experiment(
     _expand(raw, path, faults)
     for override in overrides:
         _apply(raw, override, faults)
+    _place_phantom(raw, path, faults)
     faults.raise_if_any()
     try:
         experiment = Experiment.model_validate(raw)
@@ -94,11 +98,35 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
             except InputError as error:
                 faults.add(error)
                 continue
-        if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-            entry["path"] = _resolve(entry["path"], home, faults)
+        place = entry.get("path") if isinstance(entry, dict) else None
+        if isinstance(place, str) and not place.startswith(PHANTOM):
+            entry["path"] = _resolve(place, home, faults)
     splits = (raw.get("build") or {}).get("splits") or {}
     if isinstance(splits, dict) and isinstance(splits.get("file"), str):
         splits["file"] = _resolve(splits["file"], path, faults)
+
+
+def _place_phantom(raw: dict[str, Any], path: Path, faults: Faults) -> None:
+    """Replace `phantom:<name>` by the absolute `<phantom.path>/<name>`.
+
+    After the overrides, since one of them may move `phantom.path`; absolute,
+    so that a resolved config loads again from any folder.
+    """
+    section = raw.get("phantom")
+    databases = raw.get("databases")
+    for entry in databases if isinstance(databases, list) else []:
+        place = entry.get("path") if isinstance(entry, dict) else None
+        if not isinstance(place, str) or not place.startswith(PHANTOM):
+            continue
+        if not isinstance(section, dict):
+            faults.add(
+                f"{path}: database path '{place}' names the built-in data, "
+                f"but there is no 'phantom:' section. Add 'phantom: {{}}'."
+            )
+            continue
+        root = section.get("path", Phantom.model_fields["path"].default)
+        folder = Path(str(root)) / place.removeprefix(PHANTOM)
+        entry["path"] = str(folder.resolve())
 
 
 def _resolve(text: str, home: Path, faults: Faults) -> str:
