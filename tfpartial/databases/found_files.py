@@ -1,0 +1,89 @@
+"""The files of one case, and what every layout checks about them.
+
+In: case ids and paths of a layout. Out: `FoundFiles`; faults in a collector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tfpartial.config.database import Database
+from tfpartial.databases.naming import join_names
+from tfpartial.errors import Faults, did_you_mean
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """The files of one case.
+
+    Attributes:
+        case_id: name of the case in its database.
+        image_path: the scan.
+        label_paths: structure -> its mask; None -> the label map.
+        absent: declared structures that have no mask file.
+        field_of_view_path: mask of what was annotated, if declared.
+    """
+
+    case_id: str
+    image_path: Path
+    label_paths: dict[str | None, Path]
+    absent: tuple[str, ...] = ()
+    field_of_view_path: Path | None = None
+
+
+@dataclass
+class MissingFiles:
+    """Files that cases lack, gathered into one sentence per kind."""
+
+    paths: dict[str, list[Path]] = field(default_factory=dict)
+
+    def expect(self, kind: str, path: Path) -> None:
+        """Remember a path that is no file."""
+        if not path.is_file():
+            self.paths.setdefault(kind, []).append(path)
+
+    def report(self, database: Database, faults: Faults) -> None:
+        """Add one fault per kind of file."""
+        for kind, paths in self.paths.items():
+            faults.add(
+                f"database '{database.name}': {kind} not found for "
+                f"{len(paths)} case(s): {join_names(paths)}. Restore the "
+                f"file(s), or list the case(s) under 'exclude'."
+            )
+
+
+def keep_cases(
+    case_ids: Iterable[str], database: Database, faults: Faults
+) -> list[str]:
+    """Return case ids without the excluded; refuse declared unknown ids."""
+    known = sorted(case_ids)
+    for name, ids in (
+        ("exclude", database.exclude),
+        ("cases", list(database.cases)),
+    ):
+        for case_id in ids:
+            if case_id not in known:
+                faults.add(
+                    f"database '{database.name}': '{name}' names case "
+                    f"'{case_id}', which {database.path} does not contain."
+                    + did_you_mean(case_id, known)
+                )
+    kept = [c for c in known if c not in database.exclude]
+    if not kept:
+        faults.add(
+            f"database '{database.name}': {database.path} holds no case of "
+            f"layout '{database.layout}'"
+            + (" that is not excluded." if known else ".")
+        )
+    return kept
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """Return a folder's files without hidden ones, sorted."""
+    if not folder.is_dir():
+        return []
+    return sorted(
+        p for p in folder.iterdir() if p.is_file() and p.name[0] != "."
+    )

@@ -1,0 +1,250 @@
+"""Which cases train, validate and test; the patient is the unit.
+
+In: cases and `build.splits` of the config. Out: (database, case) -> split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from tfpartial.config.experiment import Splits
+from tfpartial.databases.cases import Case
+from tfpartial.databases.naming import join_names
+from tfpartial.databases.patients import patient_of
+from tfpartial.errors import Faults, InputError, did_you_mean
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[str, ...] = get_args(Split)
+Assignment = dict[tuple[str, str], Split]
+
+
+def split_cases(
+    cases_by_database: Mapping[str, Sequence[Case]],
+    splits: Splits,
+    excluded: Mapping[str, Collection[str]] | None = None,
+) -> Assignment:
+    """Assign every case to a split.
+
+    A database that the file names is split by the file, any other by hash of
+    (seed, patient); then `validation_cases` move from train to validation.
+
+    Args:
+        cases_by_database: database name -> its cases.
+        splits: as declared.
+        excluded: database name -> ids that the file may name although they
+            are no cases (the databases' `exclude`).
+
+    Returns:
+        (database, case id) -> "train", "validation" or "test".
+
+    Raises:
+        InputError: every disagreement between file, config and cases, and
+            every patient on two sides, together.
+    """
+    if splits.validation_share + splits.test_share > 1:
+        raise InputError(
+            f"build.splits: expected validation_share + test_share <= 1, "
+            f"found {splits.validation_share} + {splits.test_share}."
+        )
+    listed = _read_file(splits, cases_by_database)
+    patients = _patients(cases_by_database, splits.patient_pattern)
+    assignment: Assignment = {}
+    with Faults() as faults:
+        for database, cases in cases_by_database.items():
+            case_ids = [case.case_id for case in cases]
+            if database in listed:
+                ignored = (excluded or {}).get(database, ())
+                chosen = _by_file(
+                    database,
+                    case_ids,
+                    listed[database],
+                    ignored,
+                    splits,
+                    faults,
+                )
+            else:
+                chosen = {
+                    c: split_of_patient(patients[database, c], splits)
+                    for c in case_ids
+                }
+            _move_to_validation(database, chosen, splits, faults)
+            assignment.update({(database, c): s for c, s in chosen.items()})
+        _refuse_divided_patients(assignment, patients, faults)
+    return assignment
+
+
+def split_of_patient(patient_id: str, splits: Splits) -> Split:
+    """Return the split of a patient: the same for ever, whoever joins.
+
+    Formula:
+        u = first 8 bytes of sha256("<seed>:<patient>") / 2^64, in [0, 1)
+        test if u < test_share; validation if u < test_share +
+        validation_share; else train.
+    """
+    digest = hashlib.sha256(f"{splits.seed}:{patient_id}".encode()).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    if share < splits.test_share:
+        return "test"
+    if share < splits.test_share + splits.validation_share:
+        return "validation"
+    return "train"
+
+
+def _patients(
+    cases_by_database: Mapping[str, Sequence[Case]], pattern: str | None
+) -> dict[tuple[str, str], str]:
+    """Return (database, case id) -> patient id."""
+    patients = {}
+    with Faults() as faults:
+        for database, cases in cases_by_database.items():
+            for case in cases:
+                try:
+                    patient = (
+                        case.patient_id
+                        if pattern is None
+                        else patient_of(case.case_id, pattern)
+                    )
+                except InputError as error:
+                    faults.add(error)
+                    continue
+                patients[database, case.case_id] = patient
+    return patients
+
+
+def _read_file(splits: Splits, known: Collection[str]) -> dict[str, Any]:
+    """Return database -> {split: [case, ...]} of the file, {} without one."""
+    if splits.file is None:
+        return {}
+    path = Path(splits.file)
+    try:
+        contents = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"{path}: build.splits.file: expected a JSON file, found none "
+            f"({error.strerror})."
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON: {error}.") from None
+    _check_shape(contents, path)
+    # A file may serve several experiments and name databases that this one
+    # leaves out. But where one of ours is missing from it too, a misspelt
+    # name would send test cases to training by hash.
+    unnamed = [name for name in known if name not in contents]
+    foreign = [name for name in contents if name not in known]
+    if unnamed and foreign:
+        raise InputError(
+            f"{path}: names the undeclared database(s) {join_names(foreign)} "
+            f"and not {join_names(unnamed)}."
+            + did_you_mean(foreign[0], unnamed)
+            + f" Correct the name, or name {join_names(unnamed)} in the file "
+            f"too."
+        )
+    return contents
+
+
+def _check_shape(contents: object, path: Path) -> None:
+    """Raise unless contents are {database: {split: [text, ...]}}."""
+    shape = f"{path}: expected {{database: {{train: [case, ...], test: …}}}}"
+    if not isinstance(contents, dict):
+        raise InputError(f"{shape}, found {type(contents).__name__}.")
+    with Faults() as faults:
+        for database, sides in contents.items():
+            if not isinstance(sides, dict):
+                faults.add(f"{shape}, found {database}: {sides!r}.")
+                continue
+            for side, case_ids in sides.items():
+                if side not in SPLITS:
+                    faults.add(
+                        f"{path}: '{database}': unknown split '{side}'."
+                        + did_you_mean(side, SPLITS)
+                        + f" Known: {', '.join(SPLITS)}."
+                    )
+                elif not isinstance(case_ids, list) or not all(
+                    isinstance(c, str) for c in case_ids
+                ):
+                    faults.add(
+                        f"{path}: '{database}.{side}': expected a list of "
+                        f"case ids, found {case_ids!r}."
+                    )
+
+
+def _by_file(
+    database: str,
+    case_ids: Sequence[str],
+    sides: Mapping[str, Sequence[str]],
+    ignored: Collection[str],
+    splits: Splits,
+    faults: Faults,
+) -> dict[str, Split]:
+    """Return case -> split as the file lists them."""
+    where = f"{splits.file}: '{database}'"
+    chosen: dict[str, Split] = {}
+    unknown = []
+    for split in get_args(Split):
+        for case_id in sides.get(split, ()):
+            if case_id in ignored:
+                continue
+            if case_id not in case_ids:
+                unknown.append(case_id)
+            elif case_id in chosen:
+                faults.add(
+                    f"{where}: case '{case_id}' is listed twice "
+                    f"({chosen[case_id]} and {split}). Keep one."
+                )
+            else:
+                chosen[case_id] = split
+    if unknown:
+        faults.add(
+            f"{where}: lists {len(unknown)} case(s) that the database does "
+            f"not contain: {join_names(unknown)}."
+            + did_you_mean(unknown[0], case_ids)
+            + " Correct the file, or restore the scans."
+        )
+    unlisted = [c for c in case_ids if c not in chosen]
+    if unlisted:
+        faults.add(
+            f"{where}: {len(unlisted)} case(s) of the database are in no "
+            f"split: {join_names(unlisted)}. List them, or exclude them from "
+            f"the database."
+        )
+    return chosen
+
+
+def _move_to_validation(
+    database: str, chosen: dict[str, Split], splits: Splits, faults: Faults
+) -> None:
+    """Move the declared training cases to validation, in place."""
+    for case_id in splits.validation_cases.get(database, ()):
+        split = chosen.get(case_id)
+        if split in ("train", "validation"):
+            chosen[case_id] = "validation"
+            continue
+        found = "no such case" if split is None else f"a {split} case"
+        faults.add(
+            f"build.splits.validation_cases.{database}: expected training "
+            f"cases, found '{case_id}', {found}."
+            + (did_you_mean(case_id, chosen) if split is None else "")
+        )
+
+
+def _refuse_divided_patients(
+    assignment: Assignment,
+    patients: Mapping[tuple[str, str], str],
+    faults: Faults,
+) -> None:
+    """Refuse a patient of one database whose cases are in two splits."""
+    cases: dict[tuple[str, str], list[tuple[str, Split]]] = {}
+    for (database, case_id), split in assignment.items():
+        patient = patients[database, case_id]
+        cases.setdefault((database, patient), []).append((case_id, split))
+    for (database, patient), members in cases.items():
+        if len({split for _, split in members}) > 1:
+            where = ", ".join(f"{c} in {s}" for c, s in members)
+            faults.add(
+                f"database '{database}': patient '{patient}' is in several "
+                f"splits: {where}. Move all scans of a patient to one split."
+            )
