@@ -1,0 +1,119 @@
+"""A run folder -> its declaration and its trained networks.
+
+In: `<run_dir>/config.yaml` and `<run_dir>/student|teacher.weights.h5`, both
+written by training. Out: `LoadedRun`, `keras.Model`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import keras
+
+from tfpartial.config import Experiment, load_experiment
+from tfpartial.config.load import label_space_of
+from tfpartial.errors import InputError
+from tfpartial.labels import LabelSpace
+from tfpartial.models import build_network
+
+Which = Literal["student", "teacher"]
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """What a training run declared, and where it lies.
+
+    Attributes:
+        experiment: its resolved config.
+        space: its label space.
+        run_dir: the folder with the weights.
+    """
+
+    experiment: Experiment
+    space: LabelSpace
+    run_dir: Path
+
+    @property
+    def window_shape(self) -> tuple[int, int, int]:
+        """The declared window, else the training patch, in voxels."""
+        experiment = self.experiment
+        return experiment.predict.window_shape or experiment.fit.patch_shape
+
+    def weights_path(self, which: Which) -> Path:
+        """Return the weights file of a network.
+
+        Raises:
+            InputError: it does not exist.
+        """
+        path = self.run_dir / f"{which}.weights.h5"
+        if path.is_file():
+            return path
+        written = sorted(p.name for p in self.run_dir.glob("*.weights.h5"))
+        raise InputError(
+            f"{self.run_dir}: expected {path.name}, found "
+            f"{', '.join(written) or 'no weights'}. "
+            + (
+                "Choose the other network with predict.network, or train "
+                "with fit.teacher=true."
+                if written
+                else "Run fit until it has finished an epoch."
+            )
+        )
+
+    def weights_hash(self, which: Which) -> str:
+        """Return the sha256 of a weights file: it names the network."""
+        return file_hash(self.weights_path(which))
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_run(run_dir: str | Path) -> LoadedRun:
+    """Read what a run declared.
+
+    Raises:
+        InputError: the folder is not a run, or its config has faults.
+    """
+    run_dir = Path(run_dir)
+    config = run_dir / "config.yaml"
+    if not config.is_file():
+        raise InputError(
+            f"{run_dir}: expected a run folder with config.yaml, found "
+            f"{'none in it' if run_dir.is_dir() else 'no such folder'}. "
+            f"Run fit first, or name the run_dir of a finished fit."
+        )
+    experiment = load_experiment(config)
+    return LoadedRun(experiment, label_space_of(experiment), run_dir)
+
+
+def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
+    """Build the declared network and load its trained weights.
+
+    Raises:
+        InputError: the weights are missing, or belong to another network.
+    """
+    path = run.weights_path(which)
+    sizes = run.experiment.network.model_dump()
+    network = build_network(
+        sizes.pop("name"),
+        num_labels=run.space.num_labels,
+        seed=run.experiment.seed,
+        model_name=which,
+        **sizes,
+    )
+    try:
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise InputError(
+            f"{path}: these weights do not fit the network that "
+            f"{run.run_dir / 'config.yaml'} declares "
+            f"({run.experiment.network.name}, {run.space.num_labels} labels): "
+            f"{error}. Restore the config of the run, or train again."
+        ) from error
+    return network
