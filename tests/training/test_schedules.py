@@ -30,9 +30,7 @@ def test_weight_scales_the_ramp() -> None:
 
 
 def test_cosine_with_warmup_rises_then_falls() -> None:
-    options = Optimizer(
-        learning_rate=0.01, schedule="cosine", warmup_steps=10
-    )
+    options = Optimizer(learning_rate=0.01, schedule="cosine", warmup_steps=10)
     rate = learning_rate(options, steps=110)
     assert float(rate(0)) == 0.0
     assert float(rate(10)) == pytest.approx(0.01)
@@ -41,9 +39,7 @@ def test_cosine_with_warmup_rises_then_falls() -> None:
 
 
 def test_constant_is_constant_after_warmup() -> None:
-    options = Optimizer(
-        learning_rate=0.5, schedule="constant", warmup_steps=4
-    )
+    options = Optimizer(learning_rate=0.5, schedule="constant", warmup_steps=4)
     rate = learning_rate(options, steps=20)
     assert [float(rate(s)) for s in (0, 2, 4, 19)] == [0.0, 0.25, 0.5, 0.5]
 

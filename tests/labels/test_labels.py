@@ -1,0 +1,142 @@
+"""Label space, bitmasks and candidate tables, by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfpartial.errors import InputError
+from tfpartial.labels import (
+    Label,
+    LabelSpace,
+    background_candidates,
+    bitmask_from_vector,
+    candidate_table,
+    pack_stored_sets,
+    resolved_labels,
+    vector_from_bitmask,
+)
+
+SPACE = LabelSpace(
+    (
+        Label("bladder"),
+        Label("left", mirror="right"),
+        Label("right", mirror="left"),
+    )
+)
+
+
+def _set(*names: str) -> np.ndarray:
+    return SPACE.vector(names)
+
+
+def test_background_is_channel_zero_and_order_is_index() -> None:
+    assert SPACE.names == ("background", "bladder", "left", "right")
+    assert [SPACE.index(name) for name in SPACE.names] == [0, 1, 2, 3]
+    assert SPACE.num_labels == 4
+
+
+def test_unknown_label_suggests_the_closest() -> None:
+    with pytest.raises(InputError, match="Did you mean 'bladder'"):
+        SPACE.index("blader")
+
+
+def test_all_faults_of_a_label_space_together() -> None:
+    with pytest.raises(InputError) as caught:
+        LabelSpace((Label("a", mirror="b"), Label("b"), Label("b"),
+                    Label("background")))  # fmt: skip
+    text = str(caught.value)
+    assert "'b' is listed twice" in text
+    assert "'background' is implied" in text
+    assert "'a' mirrors 'b', which does not mirror it back" in text
+
+
+def test_mirror_permutation_swaps_pairs_and_is_its_own_inverse() -> None:
+    permutation = SPACE.mirror_permutation()
+    assert permutation.tolist() == [0, 1, 3, 2]
+    assert permutation[permutation].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "num_words"), [(64, 1), (65, 2), (255, 4)]
+)
+def test_words_of_a_bitmask(num_labels: int, num_words: int) -> None:
+    space = LabelSpace(tuple(Label(f"l{n}") for n in range(num_labels - 1)))
+    assert space.num_words == num_words
+    assert bitmask_from_vector(np.ones(num_labels, bool)).shape == (num_words,)
+
+
+def test_bit_l_is_label_l() -> None:
+    words = bitmask_from_vector(np.arange(130) == 65)
+    assert words.tolist() == [0, 2, 0]
+    # Bit 63 is the sign of an int64.
+    assert bitmask_from_vector(np.arange(64) == 63)[0] == -(2**63)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=255))
+def test_bitmask_round_trip(bits: list[bool]) -> None:
+    vector = np.array(bits)
+    words = bitmask_from_vector(vector)
+    np.testing.assert_array_equal(vector_from_bitmask(words, len(bits)), vector)
+
+
+def test_bitmask_of_a_larger_label_space_is_refused() -> None:
+    words = bitmask_from_vector(np.ones(10, bool))
+    with pytest.raises(InputError, match="rebuild the records"):
+        vector_from_bitmask(words, 9)
+
+
+def test_open_background_is_background_and_what_is_not_annotated() -> None:
+    annotated = _set("bladder")
+    expected = _set("background", "left", "right")
+    np.testing.assert_array_equal(background_candidates(annotated), expected)
+    everything = np.ones(4, bool)
+    np.testing.assert_array_equal(
+        background_candidates(everything), _set("background")
+    )
+
+
+MERGED = pack_stored_sets(
+    [_set("bladder"), _set("left", "right"), np.ones(4, bool)]
+)
+
+
+def test_candidate_table_of_each_supervision() -> None:
+    annotated = _set("bladder")
+    partial = candidate_table(MERGED, annotated)
+    naive = candidate_table(MERGED, annotated, "naive")
+    unlabelled = candidate_table(MERGED, annotated, "unlabelled")
+    np.testing.assert_array_equal(
+        partial[0], _set("background", "left", "right")
+    )
+    np.testing.assert_array_equal(naive[0], _set("background"))
+    # Naive training changes background only: merged and ignore keep theirs.
+    np.testing.assert_array_equal(naive[1:], partial[1:])
+    np.testing.assert_array_equal(partial[1:], MERGED[1:])
+    assert unlabelled.all()
+
+
+def test_table_depends_on_what_is_declared_not_on_a_patch() -> None:
+    # METHOD section 7, trap 2: a background-only patch of an annotated organ
+    # must say that the organ is not there.
+    annotated = np.ones(4, bool)
+    table = candidate_table(MERGED, annotated)
+    np.testing.assert_array_equal(table[0], _set("background"))
+
+
+def test_merged_labels_are_annotated_but_not_resolved() -> None:
+    annotated = _set("background", "bladder", "left", "right")
+    resolved = resolved_labels(MERGED, annotated)
+    np.testing.assert_array_equal(resolved, _set("background", "bladder"))
+
+
+def test_unknown_supervision_is_an_error() -> None:
+    with pytest.raises(ValueError, match="received 'other'"):
+        candidate_table(MERGED, _set("bladder"), "other")  # type: ignore[arg-type]
+
+
+def test_at_most_256_stored_values() -> None:
+    with pytest.raises(
+        InputError, match="at most 256 stored values"
+    ):
+        pack_stored_sets([_set("bladder")] * 256)

@@ -1,0 +1,234 @@
+"""One step of the Mean Teacher, alone and on two replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from networks import NAMES, batch, conv_network
+
+from tfpartial.models import build_network
+from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
+
+
+def _model(
+    make: Callable[[str], keras.Model] = conv_network,
+    *,
+    teacher: bool = True,
+    optimizer: keras.optimizers.Optimizer | None = None,
+    **options: object,
+) -> MeanTeacher:
+    keras.utils.set_random_seed(3)
+    model = MeanTeacher(
+        make("student"), make("teacher") if teacher else None, NAMES, **options
+    )
+    model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1))
+    model.optimizer.build(model.student.trainable_variables)
+    return model
+
+
+def _dataset(steps: int, rows: int = 4) -> tf.data.Dataset:
+    """A different global batch each step."""
+    parts = [batch(rows, seed=step) for step in range(steps)]
+    whole = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+    return tf.data.Dataset.from_tensor_slices(whole).batch(
+        rows, drop_remainder=True
+    )
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    exp = np.exp(logits - logits.max(-1, keepdims=True))
+    return exp / exp.sum(-1, keepdims=True)
+
+
+def _slow_losses(model: MeanTeacher, data: dict) -> tuple[float, float]:
+    """Supervised and consistency loss, voxel by voxel."""
+    p = _softmax(model.student(data["image"], training=False).numpy())
+    q = _softmax(model.teacher(data["image"], training=False).numpy())
+    losses = []
+    for index in np.ndindex(data["labels"].shape):
+        allowed = data["candidates"][index[0], data["labels"][index]]
+        if not allowed.all():
+            losses.append(-np.log(p[index][allowed].sum()))
+    return float(np.mean(losses)), float(np.mean((p - q) ** 2))
+
+
+def test_total_is_supervised_plus_weighted_consistency() -> None:
+    model = _model(consistency_weight=lambda _: 0.5)
+    shifted = [w + 0.1 * np.cos(np.arange(w.size)).reshape(w.shape)
+               for w in model.teacher.get_weights()]  # fmt: skip
+    model.teacher.set_weights(shifted)
+    data = batch()
+    supervised, consistency = _slow_losses(model, data)
+    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    assert consistency > 1e-5
+    assert float(total) == pytest.approx(
+        supervised + 0.5 * consistency, rel=1e-5
+    )
+    logs = model.get_metrics_result()
+    assert float(logs["supervised_loss"]) == pytest.approx(supervised, rel=1e-5)
+    assert float(logs["consistency_loss"]) == pytest.approx(
+        consistency, rel=1e-4
+    )
+
+
+def test_consistency_reaches_the_gradient() -> None:
+    # METHOD section 7, trap 3: the term is logged but never added.
+    updated = []
+    for weight in (0.0, 10.0):
+        model = _model(consistency_weight=lambda _, w=weight: w)
+        model.teacher.set_weights(
+            [w + 0.3 for w in model.teacher.get_weights()]
+        )
+        model.train_step({k: tf.constant(v) for k, v in batch().items()})
+        updated.append(model.student.get_weights()[0])
+    assert np.abs(updated[0] - updated[1]).max() > 1e-4
+
+
+def test_decay_of_the_config_is_the_decay_of_the_teacher() -> None:
+    # Trap 3: the decay is in the config and hard-coded in the code.
+    data = _dataset(3)
+    for decay in (0.0, 0.9):
+        model = _model(ema_decay=decay)
+        averaged = model.student.get_weights()
+        for step, rows in enumerate(data):
+            model.train_step(rows)
+            alpha = min(decay, 1 - 1 / (step + 1))
+            averaged = [alpha * a + (1 - alpha) * s for a, s in
+                        zip(averaged, model.student.get_weights(),
+                            strict=True)]  # fmt: skip
+        for expected, found in zip(
+            averaged, model.teacher.get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_teacher_has_no_trainable_variables_and_starts_as_the_student() -> None:
+    model = _model()
+    assert model.teacher.trainable_variables == []
+    for s, t in zip(
+        model.student.get_weights(), model.teacher.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(s, t)
+
+
+def test_nothing_annotated_means_no_loss_and_no_step() -> None:
+    model = _model(teacher=False)
+    data = batch()
+    data["candidates"][:] = True
+    before = model.student.get_weights()
+    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    assert float(total) == 0.0
+    for old, new in zip(before, model.student.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def _hashed(name: str) -> keras.Model:
+    return build_network(
+        "unet3d", num_labels=3, seed=5, model_name=name, filters=[4, 6],
+        blocks_per_level=1, normalization="group", dropout=[0.5, 0.5],
+    )  # fmt: skip
+
+
+def _fit(strategy: tf.distribute.Strategy | None) -> MeanTeacher:
+    def run() -> MeanTeacher:
+        return _model(
+            _hashed,
+            optimizer=keras.optimizers.AdamW(1e-2, weight_decay=1e-3),
+            clip_norm=0.1,
+            consistency_weight=lambda _: 1.0,
+            ema_decay=0.9,
+        )
+
+    if strategy is None:
+        model = run()
+    else:
+        with strategy.scope():
+            model = run()
+    model.fit(_dataset(4, rows=2), verbose=0)
+    return model
+
+
+def test_two_replicas_are_one(two_replicas: tf.distribute.Strategy) -> None:
+    """Adam, clipping, dropout .5 and a replica without a counted voxel.
+
+    Row 1 of every batch carries no information, so that the second replica
+    never counts a voxel: a mean of per-replica means would halve the loss.
+    """
+    one, two = _fit(None), _fit(two_replicas)
+    for kind in ("student", "teacher"):
+        for a, b in zip(
+            getattr(one, kind).weights, getattr(two, kind).weights, strict=True
+        ):
+            a, b = a.numpy(), b.numpy()
+            scale = np.abs(a).max() + 1e-12
+            assert np.abs(a - b).max() / scale < 1e-4, (kind, a.shape)
+    logs_one, logs_two = one.get_metrics_result(), two.get_metrics_result()
+    for key, value in logs_one.items():
+        assert float(logs_two[key]) == pytest.approx(float(value), rel=1e-4)
+
+
+def test_replicas_stay_equal(two_replicas: tf.distribute.Strategy) -> None:
+    model = _fit(two_replicas)
+    for network in (model.student, model.teacher):
+        for variable in network.weights:
+            copies = [v.numpy() for v in variable.value.values]
+            np.testing.assert_array_equal(*copies)
+
+
+def test_dropout_of_student_and_teacher_is_independent() -> None:
+    # A clone would drop the same units: p_stu = p_tea and no consistency.
+    network = conv_network("student", dropout=0.5)
+    clone = keras.models.clone_model(network)
+    model = MeanTeacher(network, clone, NAMES)
+    image = np.ones((1, 8, 8, 8, 1), "float32")
+    first = model.student(image, training=True).numpy()
+    second = model.teacher(image, training=True).numpy()
+    assert not np.allclose(first, second)
+
+
+def test_non_finite_loss_stops_and_names_the_step() -> None:
+    model = _model(teacher=False)
+    data = _dataset(3).map(
+        lambda rows: (
+            rows
+            | {
+                "image": tf.where(
+                    tf.reduce_any(rows["row"] >= 0), rows["image"] * np.nan, 0.0
+                )
+            }
+        )
+    )
+    with pytest.raises(NonFiniteLossError, match=r"step 1: the loss is nan"):
+        model.fit(data, verbose=0)
+
+
+def test_fit_with_keras_callbacks_and_evaluate(tmp_path) -> None:
+    model = _model()
+    path = tmp_path / "log.csv"
+    history = model.fit(
+        _dataset(3),
+        validation_data=_dataset(2),
+        epochs=2,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.CSVLogger(path),
+            keras.callbacks.EarlyStopping("val_loss"),
+        ],
+    )
+    assert {"loss", "supervised_loss", "student_dice", "teacher_dice",
+            "consistency_loss", "val_loss"} <= set(history.history)  # fmt: skip
+    assert "val_supervised_loss" in path.read_text(encoding="utf-8")
+    scores = model.evaluate(_dataset(2), return_dict=True, verbose=0)
+    assert scores["supervised_loss"] == pytest.approx(
+        history.history["val_supervised_loss"][-1]
+    )
+
+
+def test_another_architecture_is_refused() -> None:
+    other = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="expected the student's architecture"):
+        MeanTeacher(conv_network("student"), other, NAMES)
