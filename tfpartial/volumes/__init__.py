@@ -1,0 +1,42 @@
+"""Scans as arrays with mm and HU, and the one preprocessing of every stage.
+
+In: NIfTI files. Out: canonical int16 HU blocks with their grid, and label maps
+back on the scan's own grid. No TensorFlow here.
+Before: `tfpartial.databases` names the files.
+After: the builder and `tfpartial.inference` both call `preprocess`.
+"""
+
+from tfpartial.volumes.intensity import body_statistics, normalise, round_hu
+from tfpartial.volumes.nifti import (
+    read_label_volume,
+    read_volume,
+    write_volume,
+)
+from tfpartial.volumes.orientation import turn_prone
+from tfpartial.volumes.preprocess import Preprocessed, preprocess
+from tfpartial.volumes.resample import (
+    canonical_grid,
+    resample_image,
+    resample_labels,
+    restore_labels,
+)
+from tfpartial.volumes.volume import Grid, Volume, check_same_grid
+
+__all__ = [
+    "Grid",
+    "Preprocessed",
+    "Volume",
+    "body_statistics",
+    "canonical_grid",
+    "check_same_grid",
+    "normalise",
+    "preprocess",
+    "read_label_volume",
+    "read_volume",
+    "resample_image",
+    "resample_labels",
+    "restore_labels",
+    "round_hu",
+    "turn_prone",
+    "write_volume",
+]
