@@ -72,19 +72,21 @@ def parse_labels(labels: object, path: Path) -> dict[int, str]:
             f"{path}: expected 'labels' to map names to stored integers "
             f"(nnU-Net) or stored integers to names (MSD), found {labels!r}."
         )
-    keys_fit = all(_is_integer(key) for key in labels)
+    keys_fit = all(map(_is_integer, labels)) and all(
+        isinstance(value, str) for value in labels.values()
+    )
     values_fit = all(
-        all(_is_integer(v) for v in value)
+        all(map(_is_integer, value))
         if isinstance(value, list)
         else _is_integer(value)
         for value in labels.values()
     )
     if keys_fit == values_fit:
-        found = "both sides are" if keys_fit else "neither side is"
+        found = "both readings fit" if keys_fit else "neither reading fits"
         raise InputError(
-            f"{path}: 'labels' is ambiguous: expected integers on one side "
-            f"and names on the other, {found} all integers: {labels!r}. "
-            f"Write it as name -> integer."
+            f"{path}: 'labels': expected either name -> integer (nnU-Net) or "
+            f"integer -> name (MSD), {found}: {labels!r}. Write it as name -> "
+            f"integer."
         )
     pairs: list[tuple[int, str]] = []
     regions: set[int] = set()

@@ -61,7 +61,7 @@ def read_case(
         _refuse_unannotated(codes, case, database, values, space, faults)
         if case.field_of_view_path is not None:
             inside = _read_mask(case.field_of_view_path, image, case, faults)
-            if inside is not None:
+            if inside is not None and values.ignore_code is not None:
                 codes[~inside] = values.ignore_code
     return image, Volume(codes, image.affine)
 

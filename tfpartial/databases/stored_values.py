@@ -39,14 +39,16 @@ class StoredValues:
     def labels_of(self, key: str) -> np.ndarray:
         """Return (L,) bool: labels a key asserts; none for "ignore"."""
         labels = self.sets[self.code_of[key]].copy()
+        if labels.all():
+            labels[:] = False
         labels[0] = False
-        return labels & ~self.sets[self.code_of[key]].all()
+        return labels
 
     @property
     def declared_labels(self) -> np.ndarray:
         """(L,) bool: labels named by any key, singly or merged."""
-        rows = self.sets[~self.sets.all(axis=1)]
-        declared = rows[1:].any(axis=0)
+        informative = self.sets[~self.sets.all(axis=1)]
+        declared = np.asarray(informative[1:].any(axis=0), bool)
         declared[0] = False
         return declared
 
