@@ -52,13 +52,7 @@ def find_nnunet_raw(
         for path in visible_files(root / "labelsTr")
         if path.name.endswith(ending)
     }
-    orphans = sorted(labels - images.keys() - set(database.exclude))
-    if orphans:
-        faults.add(
-            f"{root / 'labelsTr'}: {len(orphans)} label map(s) without a scan "
-            f"in imagesTr: {join_names(orphans)}. Restore the scans, or list "
-            f"the cases under 'exclude'."
-        )
+    _refuse_orphans(labels - images.keys(), database, faults)
     missing = MissingFiles()
     found = []
     for case_id in keep_cases(images.keys() | labels, database, faults):
@@ -69,6 +63,19 @@ def find_nnunet_raw(
         found.append(FoundFiles(case_id, images[case_id], {None: label_path}))
     missing.report(database, faults)
     return found
+
+
+def _refuse_orphans(
+    without_scan: set[str], database: Database, faults: Faults
+) -> None:
+    """Add a fault if label maps that are not excluded have no scan."""
+    orphans = sorted(without_scan - set(database.exclude))
+    if orphans:
+        faults.add(
+            f"{Path(database.path) / 'labelsTr'}: {len(orphans)} label map(s) without a scan "
+            f"in imagesTr: {join_names(orphans)}. Restore the scans, or list "
+            f"the cases under 'exclude'."
+        )
 
 
 def _images(folder: Path, ending: str, faults: Faults) -> dict[str, Path]:
