@@ -72,9 +72,9 @@ def _refuse_orphans(
     orphans = sorted(without_scan - set(database.exclude))
     if orphans:
         faults.add(
-            f"{Path(database.path) / 'labelsTr'}: {len(orphans)} label map(s) without a scan "
-            f"in imagesTr: {join_names(orphans)}. Restore the scans, or list "
-            f"the cases under 'exclude'."
+            f"{Path(database.path) / 'labelsTr'}: {len(orphans)} label map(s) "
+            f"without a scan in imagesTr: {join_names(orphans)}. Restore the "
+            f"scans, or list the cases under 'exclude'."
         )
 
 
