@@ -7,11 +7,8 @@ After: the builder and `tfpartial.inference` both call `preprocess`.
 """
 
 from tfpartial.volumes.intensity import body_statistics, normalise, round_hu
-from tfpartial.volumes.nifti import (
-    read_label_volume,
-    read_volume,
-    write_volume,
-)
+from tfpartial.volumes.nifti import read_label_volume, read_volume
+from tfpartial.volumes.nifti_write import write_volume
 from tfpartial.volumes.orientation import turn_prone
 from tfpartial.volumes.preprocess import Preprocessed, preprocess
 from tfpartial.volumes.resample import (

@@ -1,14 +1,11 @@
-"""NIfTI in and out; the only importer of nibabel.
+"""NIfTI in: what is read is a 3D scan in mm with an orientation, or refused.
 
-In: paths. Out: `Volume`s, or files that appear whole or not at all.
+In: paths. Out: `Volume`s. Only this module and `nifti_write` import nibabel.
 """
 
 from __future__ import annotations
 
 import gzip
-import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +16,9 @@ from tfpartial.errors import InputError
 from tfpartial.volumes.orientation import split_affine
 from tfpartial.volumes.volume import Volume
 
-NOTICE = "Research use only"
 MAX_VOXELS = 2**30
-COMMENT_EXTENSION = 6
-GZIP_LEVEL = 3
-# 2 and 3 are mm; 0 is "unknown", which every writer of mm may leave there.
+SPACING_TOLERANCE = 0.01
+# 2 is mm; 0 is unknown, which writers of mm leave there too.
 UNITS_OTHER_THAN_MM = {1: "metres", 3: "micrometres"}
 
 
@@ -92,88 +87,6 @@ def read_label_volume(path: str | Path) -> Volume:
     return Volume(array.astype(np.uint8 if small else np.int32), affine)
 
 
-def write_volume(
-    path: str | Path,
-    volume: Volume,
-    names: Mapping[int, str] | None = None,
-    description: str = NOTICE,
-) -> None:
-    """Write a volume; the file appears whole or not at all.
-
-    Label names go into the header extension as JSON and into `<stem>.json`
-    beside the file, both with the notice "Research use only".
-
-    Args:
-        path: ends in .nii.gz or .nii; its folder is made.
-        volume: what to write; float64 becomes float32, bool uint8, int64
-            int32.
-        names: stored value -> name; None writes no extension and no JSON.
-        description: header field `descrip`, cut to 79 bytes.
-
-    Raises:
-        InputError: another file ending.
-        ValueError: 64-bit integers that do not fit 32 bits.
-    """
-    path = Path(path)
-    stem = path.name.removesuffix(".gz").removesuffix(".nii")
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise InputError(
-            f"{path}: expected a name that ends in .nii.gz or .nii, found "
-            f"'{path.name}'."
-        )
-    image = nibabel.Nifti1Image(_storable(volume.array), volume.affine)
-    image.set_sform(volume.affine, code=1)
-    image.set_qform(volume.affine, code=1)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = description.encode()[:79]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if names is not None:
-        about = {
-            "notice": NOTICE,
-            "description": description,
-            "labels": {str(int(value)): name for value, name in names.items()},
-        }
-        text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
-        image.header.extensions.append(
-            nibabel.nifti1.Nifti1Extension(COMMENT_EXTENSION, text.encode())
-        )
-        # The JSON first: where the volume is, its names are.
-        _write_whole(path.with_name(stem + ".json"), text.encode())
-    data = image.to_bytes()
-    if path.name.endswith(".gz"):
-        # Without the time of writing: equal volumes are equal files.
-        data = gzip.compress(data, GZIP_LEVEL, mtime=0)
-    _write_whole(path, data)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside the goal, then rename: a kill leaves no half file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _storable(array: np.ndarray) -> np.ndarray:
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8)
-    if array.dtype in (np.float16, np.float64):
-        return array.astype(np.float32)
-    if array.dtype in (np.int64, np.uint64, np.uint32):
-        limits = np.iinfo(np.int32)
-        if array.size and not (
-            limits.min <= array.min() and array.max() <= limits.max
-        ):
-            raise ValueError(f"array: {array.dtype} values exceed 32 bits.")
-        return array.astype(np.int32)
-    return array
-
-
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return scaled voxels (I, J, K), native byte order, and the affine."""
     image = _open(path)
@@ -182,7 +95,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         shape = shape[:-1]
     _check_header(path, image, shape)
     affine = np.asarray(image.affine, np.float64)
-    split_affine(affine, str(path))
+    _check_spacing(path, image, split_affine(affine, str(path))[1])
     array = _voxels(path, image).reshape(shape)
     return array.astype(array.dtype.newbyteorder("="), copy=False), affine
 
@@ -195,7 +108,8 @@ def _open(path: Path) -> nibabel.Nifti1Pair:
             "path."
         )
     try:
-        image = nibabel.load(path, mmap=False)
+        with np.errstate(all="ignore"):
+            image = nibabel.load(path, mmap=False)
     except Exception as error:  # damaged headers raise nearly anything
         raise InputError(
             f"{path}: expected a NIfTI file (.nii or .nii.gz), found one that "
@@ -240,6 +154,23 @@ def _check_header(
         raise InputError(
             f"{path}: expected lengths in mm, found {unit} (xyzt_units). "
             "Convert the header to mm."
+        )
+
+
+def _check_spacing(
+    path: Path, image: nibabel.Nifti1Pair, spacing: np.ndarray
+) -> None:
+    # From the file itself: nibabel has replaced zero by 1 mm and dropped
+    # minus signs in the header that it hands out.
+    holder = image.file_map.get("header", image.file_map["image"])
+    with holder.get_prepare_fileobj("rb") as file:
+        header = type(image.header).from_fileobj(file, check=False)
+    pixdim = np.asarray(header["pixdim"][1:4], np.float64)
+    if not np.allclose(pixdim, spacing, rtol=SPACING_TOLERANCE, atol=0):
+        raise InputError(
+            f"{path}: expected the header's spacing (pixdim) to be that of "
+            f"its affine, {spacing.tolist()} mm, found {pixdim.tolist()} mm. "
+            "Which of them is right cannot be known: correct the header."
         )
 
 
