@@ -1,0 +1,57 @@
+"""The same scan twice: across splits a fault, within one a warning.
+
+In: (database, case, split, file, exact voxel hash) of every scan.
+Out: warnings, or `InputError`. METHOD section 7, trap 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tfpartial.errors import Faults
+
+
+@dataclass(frozen=True)
+class ScanIdentity:
+    """Which scan, where it came from and what it is used for."""
+
+    database: str
+    case: str
+    split: str
+    file: str
+    exact_hash: str
+
+    def __str__(self) -> str:
+        return f"{self.file} ({self.database}/{self.case}, {self.split})"
+
+
+def check_duplicates(scans: Iterable[ScanIdentity]) -> list[str]:
+    """Compare every scan with every other by its exact voxel hash.
+
+    Returns:
+        One sentence per group of equal scans within one split.
+
+    Raises:
+        InputError: equal scans in different splits, each group with its
+            files.
+    """
+    groups: dict[str, list[ScanIdentity]] = {}
+    for scan in scans:
+        groups.setdefault(scan.exact_hash, []).append(scan)
+    warnings = []
+    with Faults() as faults:
+        for group in groups.values():
+            if len(group) == 1:
+                continue
+            files = " = ".join(str(scan) for scan in group)
+            if len({scan.split for scan in group}) > 1:
+                faults.add(
+                    f"the same scan in different splits: {files}. What is "
+                    "trained on cannot be tested on: exclude one of them "
+                    "('exclude:' of its database), or give both one split "
+                    "('build.splits.file')."
+                )
+            else:
+                warnings.append(f"the same scan twice in one split: {files}")
+    return sorted(warnings)

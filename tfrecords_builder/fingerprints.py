@@ -1,0 +1,129 @@
+"""Fingerprints: what a record depends on, as one sha256.
+
+In: files, declarations, settings, versions. Out: hexadecimal digests.
+Equal fingerprint => the records on disk are what a build would write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tfpartial.config import Database, Experiment
+from tfpartial.data.record_schema import SCHEMA_VERSION
+from tfpartial.databases import Case
+from tfpartial.labels import LabelSpace
+
+# Part of the key of every cached scan: raise it when preprocessing changes
+# what it computes, so that no stale scan is reused.
+PREPROCESS_REVISION = 1
+
+# Places and texts that change no voxel. Folder: moved data is the same data.
+_WITHOUT_EFFECT = {"path", "licence", "citation", "exclude", "cases"}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a manifest names."""
+    packages = (
+        "tfpartial",
+        "tensorflow-datasets",
+        "tensorflow",
+        "numpy",
+        "nibabel",
+        "SimpleITK",
+    )
+    found = {"record_schema": str(SCHEMA_VERSION)}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def digest(value: Any) -> str:
+    """Return the sha256 of a JSON-able value."""
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_files(paths: Iterable[Path], threads: int) -> dict[Path, str]:
+    """Return path -> sha256 of its bytes; hashing releases the GIL."""
+    unique = sorted(set(paths))
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(unique, pool.map(_sha256, unique), strict=True))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def input_files(case: Case) -> dict[str, Path]:
+    """Return every file that a case is made from, by its role."""
+    files = {"image": case.image_path}
+    for structure, path in case.label_paths.items():
+        files[f"labels {structure or ''}".strip()] = path
+    if case.field_of_view_path is not None:
+        files["field of view"] = case.field_of_view_path
+    return files
+
+
+def case_fingerprint(
+    case: Case,
+    database: Database,
+    space: LabelSpace,
+    experiment: Experiment,
+    hashes: dict[Path, str],
+) -> str:
+    """Return the fingerprint of one preprocessed scan."""
+    return digest(
+        {
+            "case": case.case_id,
+            "files": {
+                role: hashes[path] for role, path in input_files(case).items()
+            },
+            "annotated": case.annotated.tolist(),
+            "prone_turn": case.prone_turn,
+            "database": database.model_dump(
+                mode="json", exclude=_WITHOUT_EFFECT
+            ),
+            "labels": space.names,
+            "preprocess": experiment.preprocess.model_dump(mode="json"),
+            "revision": PREPROCESS_REVISION,
+            "versions": {
+                name: text
+                for name, text in versions().items()
+                if name in ("record_schema", "numpy", "nibabel", "SimpleITK")
+            },
+        }
+    )
+
+
+def database_fingerprint(
+    database: Database,
+    experiment: Experiment,
+    scans: Iterable[tuple[str, str, str, str]],
+) -> str:
+    """Return the fingerprint of the records of one database.
+
+    Args:
+        database: as declared.
+        experiment: its block shape is part of the records.
+        scans: (case id, patient id, split, case fingerprint) of each case.
+    """
+    return digest(
+        {
+            "scans": sorted(scans),
+            "block_shape": experiment.build.block_shape,
+            "licence": database.licence,
+            "citation": database.citation,
+            "tensorflow-datasets": versions()["tensorflow-datasets"],
+            "record_schema": SCHEMA_VERSION,
+        }
+    )

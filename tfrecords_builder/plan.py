@@ -1,0 +1,198 @@
+"""What has to be built: cases, splits, fingerprints, what is up to date.
+
+In: an `Experiment`. Out: one `Plan` per database. Reads files' bytes for
+their sha256 and no voxel.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpartial.config import Database, Experiment
+from tfpartial.config.load import label_space_of
+from tfpartial.data.record_schema import SPLITS, TFDS_VERSION
+from tfpartial.data.records import RecordStore, read_cases_file
+from tfpartial.databases import (
+    Case,
+    find_cases,
+    split_cases,
+    stored_values,
+)
+from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.labels import LabelSpace
+from tfrecords_builder.fingerprints import (
+    case_fingerprint,
+    database_fingerprint,
+    hash_files,
+    input_files,
+)
+from tfrecords_builder.scans import ScanJob
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The records of one database, as they should be.
+
+    Attributes:
+        database: as declared.
+        cases: in the order of the records: by split, then by case id.
+        splits: the split of each case.
+        stored_sets: (V, L) bool; one row is all True ("ignore").
+        case_fingerprints: one per case.
+        fingerprint: of the whole database.
+        folder: where the records belong.
+        present: content of its cases.json if that is up to date, else None.
+    """
+
+    database: Database
+    cases: list[Case]
+    splits: list[str]
+    stored_sets: np.ndarray
+    case_fingerprints: list[str]
+    fingerprint: str
+    folder: Path
+    present: dict[str, Any] | None
+
+    @property
+    def ignore_value(self) -> int:
+        """Stored value of "ignore"."""
+        return int(np.flatnonzero(self.stored_sets.all(axis=1))[-1])
+
+
+def make_plans(
+    experiment: Experiment, only: Sequence[str] | None
+) -> list[Plan]:
+    """Plan the databases of an experiment.
+
+    Args:
+        experiment: as declared.
+        only: names of databases; None is all. Splits are made over all
+            databases of the experiment either way.
+
+    Raises:
+        InputError: every fault of every database together.
+    """
+    names = [database.name for database in experiment.databases]
+    with Faults() as faults:
+        for name in only or []:
+            if name not in names:
+                faults.add(
+                    f"database '{name}': not declared in the config "
+                    f"({', '.join(names)})." + did_you_mean(name, names)
+                )
+    space = label_space_of(experiment)
+    cases = {}
+    with Faults() as faults:
+        for database in experiment.databases:
+            try:
+                cases[database.name] = find_cases(database, space)
+            except InputError as error:
+                faults.add(error)
+    excluded = {d.name: d.exclude for d in experiment.databases}
+    split_of = split_cases(cases, experiment.build.splits, excluded)
+    return [
+        _plan(experiment, database, cases[database.name], split_of, space)
+        for database in experiment.databases
+        if only is None or database.name in only
+    ]
+
+
+def _plan(
+    experiment: Experiment,
+    database: Database,
+    cases: list[Case],
+    split_of: Mapping[tuple[str, str], str],
+    space: LabelSpace,
+) -> Plan:
+    def split(case: Case) -> str:
+        return split_of[database.name, case.case_id]
+
+    ordered = sorted(cases, key=lambda c: (SPLITS.index(split(c)), c.case_id))
+    hashes = hash_files(
+        (path for case in ordered for path in input_files(case).values()),
+        experiment.build.workers,
+    )
+    fingerprints = [
+        case_fingerprint(case, database, space, experiment, hashes)
+        for case in ordered
+    ]
+    splits = [split(case) for case in ordered]
+    scans = [
+        (case.case_id, case.patient_id, *rest)
+        for case, *rest in zip(ordered, splits, fingerprints, strict=True)
+    ]
+    fingerprint = database_fingerprint(database, experiment, scans)
+    folder = Path(experiment.records_dir) / database.name / TFDS_VERSION
+    return Plan(
+        database=database,
+        cases=ordered,
+        splits=splits,
+        stored_sets=_sets_with_ignore(database, space),
+        case_fingerprints=fingerprints,
+        fingerprint=fingerprint,
+        folder=folder,
+        present=_present(folder, fingerprint),
+    )
+
+
+def _sets_with_ignore(database: Database, space: LabelSpace) -> np.ndarray:
+    """Return (V, L) bool, "ignore" appended where it is not declared.
+
+    Voxels outside an obliquely stored scan need it.
+
+    Raises:
+        InputError: no room for it among 256 stored values.
+    """
+    sets = stored_values(database, space).sets
+    if sets.all(axis=1).any():
+        return sets
+    if len(sets) > 255:
+        raise InputError(
+            f"database '{database.name}': expected at most 255 stored values "
+            f"(one is kept for 'ignore'), found {len(sets)}."
+        )
+    return np.concatenate([sets, np.ones((1, sets.shape[1]), bool)])
+
+
+def _present(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+    """Return cases.json if the records are whole and what they should be."""
+    if not folder.is_dir():
+        return None
+    try:
+        declared = read_cases_file(folder)
+        if declared.get("fingerprint") != fingerprint:
+            return None
+        RecordStore(folder.parents[1], folder.parent.name)
+    except InputError as error:
+        log.warning("%s Building it again.", error)
+        return None
+    return declared
+
+
+def scan_jobs(plan: Plan, experiment: Experiment, work: Path) -> list[ScanJob]:
+    """Return one job per case; the name of its file holds the fingerprint."""
+    space = label_space_of(experiment)
+    folder = work / plan.database.name
+    return [
+        ScanJob(
+            case=case,
+            database=plan.database,
+            space=space,
+            settings=experiment.preprocess,
+            ignore_value=plan.ignore_value,
+            num_values=len(plan.stored_sets),
+            fingerprint=fingerprint,
+            target=folder / f"{case.case_id}-{fingerprint[:16]}.npz",
+        )
+        for case, fingerprint in zip(
+            plan.cases, plan.case_fingerprints, strict=True
+        )
+    ]

@@ -1,0 +1,119 @@
+"""The records folder: whose it is, who is writing, what lies where.
+
+In: an `Experiment`. Out: an opened folder, locked against a second build.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tfpartial.data.record_schema import SCHEMA_VERSION
+from tfpartial.errors import InputError
+from tfpartial.labels import LabelSpace
+
+PROJECT_FILE = "project.json"
+WORK_FOLDER = ".work"
+LOG_FILE = "build.log"
+_FORMAT = "tfpartial records"
+_ELSEWHERE = (
+    "Choose another records_dir, or delete this one if nothing needs it."
+)
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_records_folder(records_dir: Path, space: LabelSpace) -> Iterator[Path]:
+    """Make or open the folder for one build.
+
+    Yields:
+        The work folder inside it; removed at the end when it is empty.
+
+    Raises:
+        InputError: the folder holds something else, records of another label
+            space, or is being written by another build.
+    """
+    _claim(records_dir, space)
+    work = records_dir / WORK_FOLDER
+    work.mkdir(exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"{records_dir}: another build is writing here. Wait until "
+                "it has finished."
+            ) from None
+        yield work
+        if {path.name for path in work.iterdir()} == {"lock"}:
+            shutil.rmtree(work)
+
+
+def write_log(records_dir: Path, message: str) -> None:
+    """Append a line with the time (UTC) to build.log."""
+    time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    with (records_dir / LOG_FILE).open("a", encoding="utf-8") as file:
+        file.write(f"{time} {message}\n")
+
+
+def _claim(records_dir: Path, space: LabelSpace) -> None:
+    """Check or write project.json, which says whose folder it is."""
+    marker = records_dir / PROJECT_FILE
+    if marker.is_file():
+        _check_project(marker, space)
+        return
+    if records_dir.is_file():
+        raise InputError(
+            f"records_dir {records_dir}: expected a folder, found a file. "
+            + _ELSEWHERE
+        )
+    found = sorted(path.name for path in records_dir.glob("*"))
+    if found:
+        listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise InputError(
+            f"records_dir {records_dir}: expected an empty folder or records "
+            f"(with {PROJECT_FILE}), found {listed}. {_ELSEWHERE}"
+        )
+    records_dir.mkdir(parents=True, exist_ok=True)
+    project = {
+        "format": _FORMAT,
+        "schema_version": SCHEMA_VERSION,
+        "label_names": space.names,
+    }
+    marker.write_text(json.dumps(project, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_project(marker: Path, space: LabelSpace) -> None:
+    try:
+        project = json.loads(marker.read_text(encoding="utf-8"))
+        kind, labels = project["format"], tuple(project["label_names"])
+        schema = int(project["schema_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{marker}: not readable as a project of records ({error!r}). "
+            + _ELSEWHERE
+        ) from None
+    if kind != _FORMAT:
+        raise InputError(
+            f"{marker}: expected format '{_FORMAT}', found '{kind}'. "
+            + _ELSEWHERE
+        )
+    if schema > SCHEMA_VERSION:
+        raise InputError(
+            f"{marker}: expected record schema version {SCHEMA_VERSION} or "
+            f"older, found {schema}, written by a newer tfpartial. Update "
+            "tfpartial, or choose another records_dir."
+        )
+    if labels != space.names:
+        raise InputError(
+            f"{marker}: records of another project, with the labels "
+            f"{', '.join(labels[1:])}; the config declares "
+            f"{', '.join(space.names[1:])}. {_ELSEWHERE}"
+        )

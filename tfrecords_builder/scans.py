@@ -1,0 +1,159 @@
+"""One scan -> its canonical arrays and statistics, as one cached file.
+
+In: `ScanJob` (a case, its declaration, settings). Out: an npz, written beside
+its final name and renamed, so that a file that exists is complete.
+Runs in worker processes: nothing here may import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpartial.config import Database, Preprocess
+from tfpartial.databases import Case, exact_hash, read_case
+from tfpartial.errors import InputError
+from tfpartial.labels import LabelSpace
+from tfpartial.volumes import Volume, preprocess, resample_labels
+
+HISTOGRAM_LOWEST_HU = -1024
+HISTOGRAM_BINS = 4096  # of 1 HU; voxels beyond count in the outermost bins
+_COMPRESSION_LEVEL = 6
+
+
+@dataclass(frozen=True, eq=False)
+class ScanJob:
+    """What a worker needs for one scan.
+
+    Attributes:
+        case: the case.
+        database: as declared.
+        space: the label space.
+        settings: spacing, HU window, body threshold.
+        ignore_value: stored value of voxels outside the scan.
+        num_values: V, stored values of the database.
+        fingerprint: of everything above and the input files.
+        target: the npz to write.
+    """
+
+    case: Case
+    database: Database
+    space: LabelSpace
+    settings: Preprocess
+    ignore_value: int
+    num_values: int
+    fingerprint: str
+    target: Path
+
+
+def preprocess_scan(job: ScanJob) -> tuple[str, ...]:
+    """Preprocess one scan and write its npz.
+
+    Returns:
+        The faults found in the input; empty: the file is written. (Returned,
+        not raised, so that the faults of all scans are shown together.)
+    """
+    try:
+        arrays = _preprocessed(job)
+    except InputError as error:
+        return error.faults
+    _write_atomically(job.target, arrays)
+    return ()
+
+
+def _preprocessed(job: ScanJob) -> dict[str, Any]:
+    """Return everything that the records say about one scan."""
+    image, stored = read_case(job.case, job.database, job.space)
+    settings = job.settings
+    result = preprocess(
+        image,
+        settings.spacing_mm,
+        settings.hu_window,
+        settings.body_threshold_hu,
+        prone_turn=job.case.prone_turn,
+        name=str(job.case.image_path),
+    )
+    labels = resample_labels(
+        Volume(stored.array, result.turned_affine),
+        result.grid,
+        fill=job.ignore_value,
+    )
+    native = np.bincount(stored.array.ravel(), minlength=job.num_values)
+    return {
+        "image": result.hu,
+        "labels": labels,
+        "scan_shape": np.asarray(result.hu.shape),
+        "affine": result.grid.affine,
+        "spacing_mm": np.asarray(settings.spacing_mm, np.float64),
+        "mean": np.float64(result.mean),
+        "sd": np.float64(result.sd),
+        "source_shape": np.asarray(result.source_shape),
+        "source_value_counts": native,
+        # With the turned affine a prone copy equals its supine original.
+        "exact_hash": exact_hash(Volume(image.array, result.turned_affine)),
+        "compressed_bytes": compressed_bytes(result.hu, labels),
+        **hu_statistics(result.hu, labels, job.num_values),
+    }
+
+
+def compressed_bytes(image: np.ndarray, labels: np.ndarray) -> int:
+    """Return the bytes of the scan as two gzip files of level 6.
+
+    This is what the size of the records is compared with. A gzip file is the
+    deflate stream of zlib with 12 more bytes of header and trailer.
+    """
+    return sum(
+        len(zlib.compress(array.tobytes(), _COMPRESSION_LEVEL)) + 12
+        for array in (image, labels)
+    )
+
+
+def hu_statistics(
+    image: np.ndarray, labels: np.ndarray, num_values: int
+) -> dict[str, np.ndarray]:
+    """Count, add and histogram the HU of each stored value.
+
+    Args:
+        image: (I, J, K) int16 HU.
+        labels: (I, J, K) uint8 stored values below `num_values`.
+        num_values: V.
+
+    Returns:
+        hu_count (V,) int64, hu_sum and hu_square_sum (V,) float64,
+        hu_histogram (V, HISTOGRAM_BINS) int64.
+    """
+    values = labels.ravel()
+    hu = image.ravel().astype(np.float64)
+    bins = np.clip(
+        image.ravel().astype(np.int64) - HISTOGRAM_LOWEST_HU,
+        0,
+        HISTOGRAM_BINS - 1,
+    )
+    cells = np.bincount(
+        values.astype(np.int64) * HISTOGRAM_BINS + bins,
+        minlength=num_values * HISTOGRAM_BINS,
+    )
+
+    def add(weights: np.ndarray) -> np.ndarray:
+        return np.bincount(values, weights, minlength=num_values)
+
+    return {
+        "hu_count": np.bincount(values, minlength=num_values),
+        "hu_sum": add(hu),
+        "hu_square_sum": add(hu**2),
+        "hu_histogram": cells.reshape(num_values, HISTOGRAM_BINS),
+    }
+
+
+def _write_atomically(target: Path, arrays: dict[str, Any]) -> None:
+    """Write an npz that exists only when it is complete."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    with beside.open("wb") as file:
+        np.savez(file, **arrays)
+    os.replace(beside, target)

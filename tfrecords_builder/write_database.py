@@ -1,0 +1,202 @@
+"""Preprocessed scans of one database -> its folder of records, atomically.
+
+In: a `Plan`, the npz of each case. Out: `<records_dir>/<database>/1.0.0/`.
+Everything is written below the work folder and renamed when it is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpartial.config import Experiment
+from tfpartial.config.load import label_space_of
+from tfpartial.data.record_schema import (
+    CASES_FILE,
+    INDEX_FILE,
+    SCHEMA_VERSION,
+    SPLITS,
+    TFDS_VERSION,
+)
+from tfpartial.labels import bitmask_from_vector, resolved_labels
+from tfrecords_builder.fingerprints import input_files, versions
+from tfrecords_builder.plan import Plan
+from tfrecords_builder.scans import ScanJob
+from tfrecords_builder.statistics import database_statistics, value_names
+
+
+def write_database(
+    plan: Plan,
+    jobs: Sequence[ScanJob],
+    experiment: Experiment,
+    work: Path,
+    written: Callable[[], object],
+) -> dict[str, Any]:
+    """Write the records of one database and put them in their place.
+
+    Args:
+        plan: what to write.
+        jobs: one per case of the plan; their npz exist.
+        experiment: as declared.
+        work: the work folder of this build.
+        written: called after each case.
+
+    Returns:
+        The content of the new cases.json.
+    """
+    beside = work / f"{plan.database.name}.records"
+    shutil.rmtree(beside, ignore_errors=True)
+    shards = _write_shards(plan, jobs, experiment, beside, written)
+    folder = beside / plan.database.name / TFDS_VERSION
+    # Imported here: config and input errors are shown without TensorFlow.
+    from tfrecords_builder.shard_index import write_index
+
+    num_records = write_index(folder, shards, [c.case_id for c in plan.cases])
+    declared = _declared(plan, jobs, experiment, folder, num_records)
+    (folder / CASES_FILE).write_text(
+        json.dumps(declared, indent=1) + "\n", encoding="utf-8"
+    )
+    _put_in_place(folder, plan.folder, work)
+    shutil.rmtree(beside)
+    return declared
+
+
+def _write_shards(
+    plan: Plan,
+    jobs: Sequence[ScanJob],
+    experiment: Experiment,
+    data_dir: Path,
+    written: Callable[[], object],
+) -> list[str]:
+    """Let TFDS write the shards; return their names in record order."""
+    import tensorflow_datasets as tfds
+
+    from tfrecords_builder.builder import Source, SourceCase, make_builder
+
+    tfds.disable_progress_bar()  # counts blocks; ours counts cases
+    cases = [
+        SourceCase(
+            case=case.case_id,
+            split=split,
+            scan_file=job.target,
+            scan_shape=_scan_shape(job.target),
+            annotated_labels=bitmask_from_vector(case.annotated),
+            resolved_labels=bitmask_from_vector(
+                resolved_labels(plan.stored_sets, case.annotated)
+            ),
+        )
+        for case, split, job in zip(plan.cases, plan.splits, jobs, strict=True)
+    ]
+    source = Source(
+        database=plan.database.name,
+        cases=cases,
+        stored_value_labels=bitmask_from_vector(plan.stored_sets),
+        block_shape=experiment.build.block_shape,
+        hu_window=experiment.preprocess.hu_window,
+        body_threshold_hu=experiment.preprocess.body_threshold_hu,
+        licence=plan.database.licence,
+        citation=plan.database.citation,
+        written=written,
+    )
+    builder = make_builder(source, data_dir)
+    builder.download_and_prepare()
+    present = builder.info.splits
+    return [
+        name
+        for split in SPLITS
+        if split in present
+        for name in sorted(present[split].filenames)
+    ]
+
+
+def _scan_shape(scan_file: Path) -> tuple[int, ...]:
+    with np.load(scan_file) as scan:
+        return tuple(scan["scan_shape"].tolist())
+
+
+def _declared(
+    plan: Plan,
+    jobs: Sequence[ScanJob],
+    experiment: Experiment,
+    folder: Path,
+    num_records: int,
+) -> dict[str, Any]:
+    """Return cases.json: what was declared, what was found, each case."""
+    space = label_space_of(experiment)
+    database = plan.database
+    annotated = np.stack([case.annotated for case in plan.cases])
+    names = value_names(
+        plan.stored_sets, space.names, not bool(annotated.all())
+    )
+    compressed = 0
+    entries = []
+    for number, job in enumerate(jobs):
+        with np.load(job.target) as scan:
+            compressed += int(scan["compressed_bytes"])
+            entries.append(_case_entry(plan, number, scan))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "database": database.name,
+        "fingerprint": plan.fingerprint,
+        "label_names": space.names,
+        "stored_values": names,
+        "stored_value_labels": bitmask_from_vector(plan.stored_sets).tolist(),
+        "annotated": _names(annotated.any(axis=0), space.names),
+        "block_shape": experiment.build.block_shape,
+        **experiment.preprocess.model_dump(mode="json"),
+        "declaration": database.model_dump(mode="json"),
+        "versions": versions(),
+        "index": INDEX_FILE,
+        "num_records": num_records,
+        "bytes_on_disk": size,
+        "compressed_scan_bytes": compressed,
+        "statistics": database_statistics((j.target for j in jobs), names),
+        "cases": entries,
+    }
+
+
+def _case_entry(plan: Plan, number: int, scan: Any) -> dict[str, Any]:
+    case = plan.cases[number]
+    resolved = resolved_labels(plan.stored_sets, case.annotated)
+    return {
+        "case": case.case_id,
+        "patient": case.patient_id,
+        "split": plan.splits[number],
+        "scan_shape": scan["scan_shape"].tolist(),
+        "spacing_mm": scan["spacing_mm"].tolist(),
+        "affine": scan["affine"].tolist(),
+        "source_shape": scan["source_shape"].tolist(),
+        "prone_turn": bool(case.prone_turn),
+        "annotated_labels": bitmask_from_vector(case.annotated).tolist(),
+        "resolved_labels": bitmask_from_vector(resolved).tolist(),
+        "mean": float(scan["mean"]),
+        "sd": float(scan["sd"]),
+        "voxel_counts": scan["hu_count"].tolist(),
+        "source_value_counts": scan["source_value_counts"].tolist(),
+        "fingerprint": plan.case_fingerprints[number],
+        "exact_hash": str(scan["exact_hash"]),
+        "image_path": str(case.image_path),
+        "files": {k: str(path) for k, path in input_files(case).items()},
+    }
+
+
+def _names(chosen: np.ndarray, label_names: Sequence[str]) -> list[str]:
+    """Return the names of a (L,) bool vector, background left out."""
+    return [label_names[i] for i in np.flatnonzero(chosen) if i > 0]
+
+
+def _put_in_place(folder: Path, target: Path, work: Path) -> None:
+    """Rename a complete folder to its place; what was there goes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = work / f"{target.parent.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        target.rename(old)
+    folder.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
