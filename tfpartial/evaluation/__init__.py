@@ -1,0 +1,45 @@
+"""Predictions against references: per case and label, only where annotated.
+
+In: label maps on the scans' own grids, the declared databases.
+Out: one score per (case, label), their means with n, CSV and JSON.
+Before: tfpartial.inference wrote the predictions, tfpartial.databases reads
+    the references.
+After: tfpartial.reporting prints the tables.
+"""
+
+from tfpartial.evaluation.evaluate import evaluate_predictions
+from tfpartial.evaluation.groups import Structure, structures_of
+from tfpartial.evaluation.overlap import dice, volume_ml
+from tfpartial.evaluation.scores import Score, score_case
+from tfpartial.evaluation.summary import LabelSummary, Summary, summarise
+from tfpartial.evaluation.surface import (
+    SurfaceDistances,
+    hd95_mm,
+    nsd,
+    surface_distances,
+)
+from tfpartial.evaluation.table import (
+    EvaluationTable,
+    read_evaluation,
+    write_evaluation,
+)
+
+__all__ = [
+    "EvaluationTable",
+    "LabelSummary",
+    "Score",
+    "Structure",
+    "Summary",
+    "SurfaceDistances",
+    "dice",
+    "evaluate_predictions",
+    "hd95_mm",
+    "nsd",
+    "read_evaluation",
+    "score_case",
+    "structures_of",
+    "summarise",
+    "surface_distances",
+    "volume_ml",
+    "write_evaluation",
+]
