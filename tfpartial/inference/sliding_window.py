@@ -52,21 +52,32 @@ def patch_function(
     check_window(window_shape, context, getattr(network, "divisor", 1))
     given = [w + 2 * c for w, c in zip(window_shape, context, strict=True)]
 
+    run = tf.function(
+        probability_function(network, mirror_permutation),
+        input_signature=[tf.TensorSpec((None, *given, 1), tf.float32)],
+    )
+    return lambda image: run(tf.convert_to_tensor(image)).numpy()
+
+
+def probability_function(
+    network: keras.Model, mirror_permutation: tuple[int, ...] | None = None
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return images -> probabilities on tensors, softmax in float32.
+
+    With a permutation it is the mean over the image and its mirror along I;
+    the labels of the mirror are swapped back (METHOD section 7, trap 4).
+    """
+
     def probabilities(image: tf.Tensor) -> tf.Tensor:
         logits = network(image, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, *given, 1), tf.float32)]
-    )
-    def run(image: tf.Tensor) -> tf.Tensor:
-        if mirror_permutation is None:
-            return probabilities(image)
+    def mirrored_mean(image: tf.Tensor) -> tf.Tensor:
         turned = probabilities(image[:, ::-1])[:, ::-1]
-        swapped = tf.gather(turned, list(mirror_permutation), axis=-1)
+        swapped = tf.gather(turned, list(mirror_permutation or ()), axis=-1)
         return (probabilities(image) + swapped) / 2.0
 
-    return lambda image: run(tf.convert_to_tensor(image)).numpy()
+    return probabilities if mirror_permutation is None else mirrored_mean
 
 
 def context_of(network: keras.Model) -> Shape3:

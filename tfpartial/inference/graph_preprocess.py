@@ -1,0 +1,298 @@
+"""The TensorFlow twin of `tfpartial.volumes`: for the export alone.
+
+In: a scan in HU and its affine, as tensors. Out: canonical int16 HU, body
+statistics, and label maps back on the scan's own grid, all inside a graph.
+The specification is `tfpartial.volumes`; a test holds the two together.
+
+Coordinates are float64. A scan and its canonical grid have the same centre,
+so the map between their indices needs directions and spacings only.
+Canonical arrays have planes first, (K, I, J): they are made and used plane by
+plane, which bounds the memory of coordinates.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from tfpartial.volumes.intensity import SD_FLOOR
+from tfpartial.volumes.orientation import (
+    ALIGNED_TOLERANCE,
+    SHEAR_TOLERANCE,
+    SPACING_LIMITS_MM,
+)
+from tfpartial.volumes.preprocess import OUTSIDE_HU
+from tfpartial.volumes.resample import OVERHANG_VOXELS, TIE_VOXELS
+
+PLANES_AT_ONCE = 8
+_ORDERS = list(itertools.permutations(range(3)))
+
+
+class Frame(NamedTuple):
+    """How a scan lies in its canonical grid.
+
+    Attributes:
+        order: (3,) int32, voxel axis of the scan along each world axis.
+        flipped: (3,) bool, whether it runs against that axis.
+        source_shape: (3,) int32 of the scan in RAS+ order.
+        shape: (3,) int32 (I, J, K) of the canonical grid.
+        matrix: (3, 3) float64, canonical index -> scan index (RAS+ order).
+        offset: (3,) float64, likewise.
+        back_matrix: (3, 3) float64, scan index -> canonical index.
+        back_offset: (3,) float64, likewise, with the tie rule.
+    """
+
+    order: tf.Tensor
+    flipped: tf.Tensor
+    source_shape: tf.Tensor
+    shape: tf.Tensor
+    matrix: tf.Tensor
+    offset: tf.Tensor
+    back_matrix: tf.Tensor
+    back_offset: tf.Tensor
+
+
+def split_affine(affine: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return directions (3, 3) and spacing (3,): `volumes.split_affine`."""
+    columns = affine[:3, :3]
+    spacing = tf.sqrt(tf.reduce_sum(tf.square(columns), axis=0))
+    low, high = SPACING_LIMITS_MM
+    usable = tf.reduce_all(tf.math.is_finite(affine)) & tf.reduce_all(
+        (spacing >= low) & (spacing <= high)
+    )
+    tf.debugging.Assert(
+        usable, ["affine: expected finite numbers and spacings in mm", affine]
+    )
+    directions = columns / spacing
+    _, left, right = tf.linalg.svd(directions)
+    nearest = tf.matmul(left, right, transpose_b=True)
+    tf.debugging.Assert(
+        tf.reduce_max(tf.abs(directions - nearest)) <= SHEAR_TOLERANCE,
+        ["affine: expected voxel axes at right angles, found shear", affine],
+    )
+    rounded = tf.round(nearest)
+    aligned = tf.reduce_max(tf.abs(nearest - rounded)) < ALIGNED_TOLERANCE
+    return tf.where(aligned, rounded, nearest), tf.round(spacing * 1e9) / 1e9
+
+
+def frame_of(
+    shape: tf.Tensor, affine: tf.Tensor, spacing_mm: tuple[float, float, float]
+) -> Frame:
+    """Return the frame of a scan: `volumes.canonical_grid`, `index_map`.
+
+    Formula:
+        n = max(1, ceil(|D diag(own)| @ shape / spacing - 0.01))
+        scan index = middle + D^T (spacing/own) (canonical index - middle)
+
+    Args:
+        shape: (3,) int32 of the scan.
+        affine: (4, 4) float64, voxel -> RAS+ mm.
+        spacing_mm: of the canonical grid.
+    """
+    directions, own = split_affine(affine)
+    agreement = tf.stack(
+        [
+            tf.add_n([tf.abs(directions[w, v]) for w, v in enumerate(order)])
+            for order in _ORDERS
+        ]
+    )
+    order = tf.gather(tf.constant(_ORDERS, tf.int32), tf.argmax(agreement))
+    directions = tf.gather(directions, order, axis=1)
+    flipped = tf.linalg.diag_part(directions) < 0
+    directions *= tf.where(flipped, -1.0, 1.0)[None, :]
+    own, source = tf.gather(own, order), tf.gather(shape, order)
+
+    spacing = tf.constant(spacing_mm, tf.float64)
+    extent = tf.linalg.matvec(
+        tf.abs(directions * own), tf.cast(source, tf.float64)
+    )
+    count = tf.maximum(tf.math.ceil(extent / spacing - OVERHANG_VOXELS), 1.0)
+    middle, source_middle = (
+        (count - 1) / 2,
+        (tf.cast(source, count.dtype) - 1) / 2,
+    )
+    matrix = tf.transpose(directions) * (spacing[None, :] / own[:, None])
+    back = directions * (own[None, :] / spacing[:, None])
+    return Frame(
+        order,
+        flipped,
+        source,
+        tf.cast(count, tf.int32),
+        matrix,
+        source_middle - tf.linalg.matvec(matrix, middle),
+        back,
+        middle - tf.linalg.matvec(back, source_middle) + TIE_VOXELS,
+    )
+
+
+def resample_to_canonical(volume_hu: tf.Tensor, frame: Frame) -> tf.Tensor:
+    """Return (K, I, J) int16 HU on the canonical grid, trilinear, rounded."""
+    ordered = tf.reverse(
+        tf.transpose(volume_hu, frame.order), _axes(frame.flipped)
+    )
+    flat = tf.reshape(ordered, [-1])
+
+    def planes(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        place = _coordinates(
+            frame.matrix, frame.offset, frame.shape, first, last
+        )
+        inside = _inside(place, frame.source_shape)
+        values = _trilinear(flat, frame.source_shape, place)
+        hu = tf.round(tf.where(inside, values, OUTSIDE_HU))
+        limits = tf.int16
+        return tf.cast(tf.clip_by_value(hu, limits.min, limits.max), tf.int16)
+
+    return _by_planes(planes, frame.shape[2], frame.shape[:2], tf.int16)
+
+
+def restore_to_scan(labels: tf.Tensor, frame: Frame) -> tf.Tensor:
+    """Bring (K, I, J) uint8 labels onto the scan's own voxels, nearest."""
+    flat = tf.reshape(labels, [-1])
+    size_i, size_j = frame.shape[0], frame.shape[1]
+
+    def planes(first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+        place = _coordinates(
+            frame.back_matrix,
+            frame.back_offset,
+            frame.source_shape,
+            first,
+            last,
+        )
+        inside = _inside(place, frame.shape)
+        i, j, k = (
+            tf.clip_by_value(tf.cast(tf.floor(p + 0.5), tf.int32), 0, n - 1)
+            for p, n in zip(place, tf.unstack(frame.shape), strict=True)
+        )
+        found = tf.gather(flat, (k * size_i + i) * size_j + j)
+        return tf.where(inside, found, tf.zeros_like(found))
+
+    ordered = _by_planes(
+        planes, frame.source_shape[2], frame.source_shape[:2], tf.uint8
+    )
+    turned = tf.reverse(tf.transpose(ordered, (1, 2, 0)), _axes(frame.flipped))
+    return tf.transpose(turned, tf.argsort(frame.order))
+
+
+def body_statistics(
+    hu: tf.Tensor, hu_window: tuple[float, float], body_threshold_hu: float
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return mean and population sd, float64: `volumes.body_statistics`."""
+    sums = tf.zeros(3, tf.float64)
+
+    def add(plane: tf.Tensor, sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        values = tf.cast(hu[plane], tf.float64)
+        body = tf.cast(values > body_threshold_hu, tf.float64)
+        windowed = tf.clip_by_value(values, *hu_window)
+        # Whole numbers of at most 2^15 stay exact in these sums.
+        moments = [body, windowed * body, windowed * windowed * body]
+        return plane + 1, sums + tf.stack([tf.reduce_sum(m) for m in moments])
+
+    _, sums = tf.while_loop(
+        lambda plane, _: plane < tf.shape(hu)[0], add, (0, sums)
+    )
+    count, total, squares = tf.unstack(sums)
+    tf.debugging.Assert(
+        count > 0,
+        ["volume_hu: expected CT in HU, no voxel is above", body_threshold_hu],
+    )
+    mean = total / count
+    return mean, tf.sqrt(tf.maximum(squares / count - mean * mean, 0.0))
+
+
+def normalise(
+    hu: tf.Tensor,
+    mean: tf.Tensor,
+    sd: tf.Tensor,
+    hu_window: tuple[float, float],
+) -> tf.Tensor:
+    """Return (clip(hu) - mean) / max(sd, 1) float32: `volumes.normalise`."""
+    windowed = tf.clip_by_value(tf.cast(hu, tf.float32), *hu_window)
+    scale = tf.maximum(tf.cast(sd, tf.float32), SD_FLOOR)
+    return (windowed - tf.cast(mean, tf.float32)) / scale
+
+
+def _axes(flipped: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.where(flipped)[:, 0], tf.int32)
+
+
+def _coordinates(
+    matrix: tf.Tensor,
+    offset: tf.Tensor,
+    shape: tf.Tensor,
+    first: tf.Tensor,
+    last: tf.Tensor,
+) -> list[tf.Tensor]:
+    """Return the three source coordinates of planes, each (k, I, J)."""
+    i = tf.cast(tf.range(shape[0]), tf.float64)[None, :, None]
+    j = tf.cast(tf.range(shape[1]), tf.float64)[None, None, :]
+    k = tf.cast(tf.range(first, last), tf.float64)[:, None, None]
+    return [
+        matrix[a, 0] * i + matrix[a, 1] * j + matrix[a, 2] * k + offset[a]
+        for a in range(3)
+    ]
+
+
+def _inside(place: list[tf.Tensor], shape: tf.Tensor) -> tf.Tensor:
+    """Tell which coordinates lie within the voxel edges of a grid."""
+    checks = [
+        (p >= -0.5) & (p < tf.cast(n, tf.float64) - 0.5)
+        for p, n in zip(place, tf.unstack(shape), strict=True)
+    ]
+    return checks[0] & checks[1] & checks[2]
+
+
+def _trilinear(
+    flat: tf.Tensor, shape: tf.Tensor, place: list[tf.Tensor]
+) -> tf.Tensor:
+    """Interpolate (I * J * K,) values; the border is repeated outwards."""
+    lower, upper, share = [], [], []
+    for p, n in zip(place, tf.unstack(shape), strict=True):
+        p = tf.clip_by_value(p, 0.0, tf.cast(n - 1, tf.float64))
+        base = tf.floor(p)
+        lower.append(tf.cast(base, tf.int32))
+        upper.append(tf.minimum(lower[-1] + 1, n - 1))
+        share.append(p - base)
+    result = tf.zeros_like(place[0])
+    for corner in itertools.product((0, 1), repeat=3):
+        i, j, k = (
+            (lower, upper)[side][axis] for axis, side in enumerate(corner)
+        )
+        values = tf.gather(flat, (i * shape[1] + j) * shape[2] + k)
+        weights = [
+            share[axis] if side else 1.0 - share[axis]
+            for axis, side in enumerate(corner)
+        ]
+        weight = weights[0] * weights[1] * weights[2]
+        result += weight * tf.cast(values, tf.float64)
+    return result
+
+
+def _by_planes(
+    planes: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    size: tf.Tensor,
+    plane_shape: tf.Tensor,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Make `size` planes a few at a time; return them as (size, I, J)."""
+    count = -(-size // PLANES_AT_ONCE)
+    pieces = tf.TensorArray(
+        dtype, count, infer_shape=False, element_shape=(None, None, None)
+    )
+
+    def step(
+        number: tf.Tensor, pieces: tf.TensorArray
+    ) -> tuple[tf.Tensor, tf.TensorArray]:
+        first = number * PLANES_AT_ONCE
+        last = tf.minimum(first + PLANES_AT_ONCE, size)
+        return number + 1, pieces.write(number, planes(first, last))
+
+    _, pieces = tf.while_loop(
+        lambda number, _: number < count,
+        step,
+        (0, pieces),
+        parallel_iterations=1,  # else the coordinates of many steps coexist
+    )
+    return tf.reshape(pieces.concat(), tf.concat([[size], plane_shape], axis=0))

@@ -1,0 +1,340 @@
+"""Scans -> label maps on the scans' own grids.
+
+In: a loaded run, NIfTI files, folders, or a split of the databases.
+Out: `<out_dir>/[<database>/]<case>.nii.gz` with names, `provenance.json`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from tfpartial import volumes
+from tfpartial.config import Experiment, Predict, Preprocess
+from tfpartial.databases import find_cases, split_cases
+from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.inference.load_network import (
+    LoadedRun,
+    load_network,
+    load_run,
+)
+from tfpartial.inference.probabilities import write_probabilities
+from tfpartial.inference.provenance import Provenance, prediction_key
+from tfpartial.inference.sliding_window import (
+    context_of,
+    patch_function,
+    sliding_window,
+)
+from tfpartial.inference.windows import Shape3
+from tfpartial.labels import LabelSpace
+from tfpartial.volumes import Volume
+
+log = logging.getLogger(__name__)
+SUFFIXES = (".nii", ".nii.gz")
+PROBABILITIES_DIR = "probabilities"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scan to segment.
+
+    Attributes:
+        source: NIfTI file of the scan, HU.
+        output: where its label map belongs.
+        prone_turn: the affine does not know that the patient lies prone.
+    """
+
+    source: Path
+    output: Path
+    prone_turn: bool = False
+
+
+def predict_scan(
+    network: keras.Model,
+    volume: Volume,
+    space: LabelSpace,
+    preprocess: Preprocess,
+    options: Predict,
+    prone_turn: bool = False,
+    window_shape: Shape3 | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Segment one scan: the specification that the export repeats.
+
+    Args:
+        network: (N, i, j, k, 1) -> (N, i, j, k, L) logits.
+        volume: the scan, HU, any orientation.
+        space: label space, L channels.
+        preprocess: spacing, window and body threshold of the training.
+        options: overlap, mirroring, probabilities, window.
+        prone_turn: turn the patient (both axes) before the network.
+        window_shape: used where `options.window_shape` is null: the
+            training patch.
+
+    Returns:
+        labels: uint8, on the scan's own grid, in its own voxel order.
+        probabilities: (..., L) float16 on the same grid, if
+            `options.probabilities`, else None; carried over by nearest
+            neighbour like the labels, so that both agree.
+
+    Raises:
+        InputError: no body in the scan, or a window the network refuses.
+    """
+    window = options.window_shape or window_shape
+    if window is None:
+        raise InputError(
+            "predict.window_shape: expected three numbers, found null and no "
+            "training patch to take instead. Set predict.window_shape."
+        )
+    ready = volumes.preprocess(
+        volume,
+        preprocess.spacing_mm,
+        preprocess.hu_window,
+        preprocess.body_threshold_hu,
+        prone_turn,
+    )
+    statistics = (ready.mean, ready.sd, preprocess.hu_window)
+    air = np.full((1, 1, 1), np.floor(preprocess.hu_window[0]), np.int16)
+    swap = tuple(space.mirror_permutation().tolist())
+    labels, probabilities = sliding_window(
+        patch_function(network, window, swap if options.mirror else None),
+        volumes.normalise(ready.hu, *statistics),
+        window,
+        options.overlap,
+        space.num_labels,
+        options.windows_per_batch,
+        float(volumes.normalise(air, *statistics).item()),
+        context_of(network),
+        options.probabilities,
+    )
+    grid = (ready.grid, volume.shape, ready.turned_affine)
+    restored = volumes.restore_labels(labels, *grid)
+    if probabilities is None:
+        return restored, None
+    # Nearest neighbour moves 16 bits, whatever they mean; outside is 0.
+    channels = [
+        volumes.restore_labels(
+            np.ascontiguousarray(probabilities[..., label]).view(np.uint16),
+            *grid,
+        )
+        for label in range(space.num_labels)
+    ]
+    return restored, np.stack(channels, axis=-1).view(np.float16)
+
+
+def predict_files(
+    inputs: Sequence[str | Path],
+    out_dir: str | Path,
+    run: LoadedRun,
+    options: Predict | None = None,
+    prone_turn: bool = False,
+) -> list[Path]:
+    """Segment NIfTI files, and those directly in folders.
+
+    Args:
+        inputs: files (.nii, .nii.gz) or folders of them.
+        out_dir: where `<name>.nii.gz` and `<name>.json` go.
+        run: the trained run.
+        options: default: the run's own `predict` section.
+        prone_turn: turn every patient over.
+
+    Returns:
+        The label maps, finished earlier ones included.
+
+    Raises:
+        InputError: inputs that do not exist, are no NIfTI or share a name,
+            before anything is done; unusable scans, all named, after the
+            good ones were written.
+    """
+    paths = _input_files(inputs)
+    out_dir = Path(out_dir)
+    jobs = [
+        Job(path, out_dir / f"{_stem(path)}.nii.gz", prone_turn)
+        for path in paths
+    ]
+    return run_jobs(jobs, run, options or run.experiment.predict)
+
+
+def predict_split(
+    experiment: Experiment,
+    split: str,
+    databases: Sequence[str] | None,
+    out_dir: str | Path,
+) -> list[Path]:
+    """Segment the cases of one split with the run of an experiment.
+
+    Args:
+        experiment: its `run_dir` names the run, its `predict` section how;
+            network, label space and preprocessing are those of the run.
+        split: train, validation or test.
+        databases: names; None for all.
+        out_dir: where `<database>/<case>.nii.gz` goes.
+
+    Returns:
+        The label maps, finished earlier ones included.
+
+    Raises:
+        InputError: as `predict_files`; and an unknown split or database, or
+            a split without a case.
+    """
+    run = load_run(experiment.run_dir)
+    if split not in ("train", "validation", "test"):
+        raise InputError(
+            f"split: expected train, validation or test, found '{split}'."
+            + did_you_mean(split, ("train", "validation", "test"))
+        )
+    known = [database.name for database in experiment.databases]
+    with Faults() as faults:
+        for name in databases or ():
+            if name not in known:
+                faults.add(
+                    f"databases: '{name}' is not declared "
+                    f"({', '.join(known)})." + did_you_mean(name, known)
+                )
+    # All databases are read even if one is wanted: the split guards
+    # patients across databases.
+    splits = experiment.build.splits
+    cases = {}
+    with Faults() as faults:
+        for database in experiment.databases:
+            try:
+                cases[database.name] = find_cases(
+                    database, run.space, splits.patient_pattern
+                )
+            except InputError as error:
+                faults.add(error)
+    excluded = {d.name: d.exclude for d in experiment.databases}
+    assigned = split_cases(cases, splits, excluded)
+    jobs = [
+        Job(
+            case.image_path,
+            Path(out_dir) / name / f"{case.case_id}.nii.gz",
+            case.prone_turn,
+        )
+        for name in databases or known
+        for case in cases[name]
+        if assigned[name, case.case_id] == split
+    ]
+    if not jobs:
+        raise InputError(
+            f"split '{split}': no case of {', '.join(databases or known)} is "
+            f"in it. Choose another split, or change build.splits."
+        )
+    return run_jobs(jobs, run, experiment.predict)
+
+
+def run_jobs(
+    jobs: Sequence[Job], run: LoadedRun, options: Predict
+) -> list[Path]:
+    """Segment what is not finished; name everything that failed at the end.
+
+    Every scan is read once before the first is segmented, so that all bad
+    ones are known in the first minutes; the good ones are then done.
+    """
+    for job in jobs:
+        if job.output.resolve() == job.source.resolve():
+            raise InputError(
+                f"{job.source}: its label map would replace it. Choose "
+                f"another folder for the predictions."
+            )
+    weights = run.weights_hash(options.network)
+    pending: list[tuple[Job, dict[str, object]]] = []
+    faults = Faults()
+    for job in tqdm(jobs, desc="check scans", unit="scan"):
+        try:
+            volumes.read_volume(job.source)
+        except InputError as error:
+            faults.add(error)
+            log.error("%s", error)
+            continue
+        key = prediction_key(run, options, weights, job)
+        if not Provenance(job.output.parent).holds(job.output, key):
+            pending.append((job, key))
+    if pending:
+        network = load_network(run, options.network)
+        for job, key in tqdm(pending, desc="segment", unit="scan"):
+            try:
+                _segment(job, network, run, options)
+            except InputError as error:
+                fault = f"{job.source}: not segmented: {error}"
+                faults.add(fault)
+                log.error("%s", fault)
+                continue
+            Provenance(job.output.parent).add(job.output, key)
+    faults.raise_if_any()
+    return [job.output for job in jobs]
+
+
+def _segment(
+    job: Job, network: keras.Model, run: LoadedRun, options: Predict
+) -> None:
+    """Segment one scan and write what was asked for."""
+    volume = volumes.read_volume(job.source)
+    labels, probabilities = predict_scan(
+        network,
+        volume,
+        run.space,
+        run.experiment.preprocess,
+        options,
+        job.prone_turn,
+        run.window_shape,
+    )
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    names = dict(enumerate(run.space.names))
+    volumes.write_volume(job.output, Volume(labels, volume.affine), names)
+    if probabilities is not None:
+        folder = job.output.parent / PROBABILITIES_DIR
+        folder.mkdir(exist_ok=True)
+        write_probabilities(
+            folder / job.output.name, probabilities, volume.affine, names
+        )
+
+
+def _stem(path: Path) -> str:
+    """Return a file name without .nii or .nii.gz."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _input_files(inputs: Sequence[str | Path]) -> list[Path]:
+    """Return NIfTI files named or in named folders, each name once."""
+    found: list[Path] = []
+    with Faults() as faults:
+        for path in map(Path, inputs):
+            if path.is_dir():
+                inside = [p for p in sorted(path.iterdir()) if _is_nifti(p)]
+                if not inside:
+                    faults.add(
+                        f"{path}: expected NIfTI files ({', '.join(SUFFIXES)})"
+                        f" directly in this folder, found none."
+                    )
+                found += inside
+            elif not path.exists():
+                faults.add(f"{path}: expected a file or folder, found none.")
+            elif not _is_nifti(path):
+                faults.add(
+                    f"{path}: expected a NIfTI file ({', '.join(SUFFIXES)}). "
+                    f"Convert it first."
+                )
+            else:
+                found.append(path)
+        owners: dict[str, Path] = {}
+        for path in dict.fromkeys(found):
+            owner = owners.setdefault(_stem(path), path)
+            if owner != path:
+                faults.add(
+                    f"{owner} and {path}: both would be written as "
+                    f"{_stem(path)}.nii.gz. Rename one, or predict them into "
+                    f"different folders."
+                )
+        if not inputs:
+            faults.add("inputs: expected NIfTI files or folders, found none.")
+    return list(dict.fromkeys(found))
+
+
+def _is_nifti(path: Path) -> bool:
+    return path.is_file() and path.name.lower().endswith(SUFFIXES)
