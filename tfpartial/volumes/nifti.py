@@ -113,7 +113,8 @@ def _open(path: Path) -> nibabel.Nifti1Pair:
     except Exception as error:  # damaged headers raise nearly anything
         raise InputError(
             f"{path}: expected a NIfTI file (.nii or .nii.gz), found one that "
-            f"cannot be read: {_first_line(error)}. Convert or copy it again."
+            f"is damaged or not NIfTI ({_first_line(error)}). Convert or copy "
+            "it again."
         ) from error
     if not isinstance(image, nibabel.Nifti1Pair):
         raise InputError(
