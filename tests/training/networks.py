@@ -32,7 +32,8 @@ def batch(rows: int = 4, size: int = 6, seed: int = 0) -> dict:
     )
     labels = rng.integers(0, 3, (rows, size, size, size)).astype(np.uint8)
     labels[::2, :, :, : size // 2] = 3  # ignored half
-    labels[2][labels[2] == 2] = 0
+    for row in labels[2::4]:
+        row[row == 2] = 0
     resolved = np.stack(
         [[True, True, r % 4 == 0] if r % 4 != 1 else [False] * 3
          for r in range(rows)]

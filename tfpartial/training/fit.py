@@ -91,6 +91,7 @@ def fit(
         initial_epoch=step // per_epoch,
         steps_per_epoch=per_epoch,
         callbacks=callbacks,
+        shuffle=False,  # the data of a step is decided already
         verbose=_verbosity(worker),
     )
     return run_dir
@@ -184,7 +185,6 @@ def _distributed(
             context_voxels=network.context_voxels,
             augment=AugmentOptions(**experiment.augment.model_dump()),
             hu_window=experiment.preprocess.hu_window,
-            body_threshold_hu=experiment.preprocess.body_threshold_hu,
             seed=experiment.seed,
             start_step=step,
             rows=range(position * share, (position + 1) * share),

@@ -149,7 +149,8 @@ class MeanTeacher(keras.Model):
         Returns:
             Scalar float32, J of the global batch, the same on every replica.
         """
-        completed = ops.convert_to_tensor(self.optimizer.iterations)
+        # A copy: the variable itself counts this step before it ends.
+        completed = tf.identity(self.optimizer.iterations)
         weight = ops.cast(self.consistency_weight(completed), "float32")
         taught = self.teacher is not None
         if taught:

@@ -172,9 +172,15 @@ class WholeScanValidation(keras.callbacks.Callback):
         return {"dice": known, "n": int(len(rows))}
 
     def _segment(self, scan: ValidationScan) -> np.ndarray:
-        image = normalise(scan.hu, scan.mean, scan.sd, self.hu_window)
+        def normalised(hu: np.ndarray) -> np.ndarray:
+            return normalise(hu, scan.mean, scan.sd, self.hu_window)
+
         return sliding_window_labels(
-            self.network, image, self.window_shape, overlap=0.25
+            self.network,
+            normalised(scan.hu),
+            self.window_shape,
+            overlap=0.25,
+            fill=float(normalised(np.array(self.hu_window[0]))),
         )
 
     def _remember(self, entry: dict[str, Any]) -> None:

@@ -1,0 +1,110 @@
+"""Calls of single stages that need more than one line of wiring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+from pathlib import Path
+
+from tfpartial.config import Experiment
+from tfpartial.errors import InputError
+from tfpartial.phantom import make_phantom
+
+log = logging.getLogger(__name__)
+
+
+def ensure_phantom(experiment: Experiment) -> None:
+    """Make the built-in data that a config declares, unless it is there."""
+    if experiment.phantom is not None:
+        options = experiment.phantom.model_dump()
+        make_phantom(root=Path(options.pop("path")), **options)
+
+
+def ensure_phantom_records(experiment: Experiment) -> None:
+    """Make the built-in data and its records; nothing for other data.
+
+    Of several workers only the first builds: the others wait for it when
+    they join the cluster.
+    """
+    if experiment.phantom is None or worker_index() > 0:
+        return
+    from tfrecords_builder.build import build_records
+
+    ensure_phantom(experiment)
+    build_records(experiment)
+
+
+def worker_index() -> int:
+    """Return this process' index in TF_CONFIG; 0 without one."""
+    try:
+        return int(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
+    except (KeyError, ValueError, TypeError):
+        return 0
+
+
+def run_prediction(arguments: argparse.Namespace) -> None:
+    """Segment the files given, or a split of the run's databases.
+
+    Raises:
+        InputError: neither or both of --inputs and --split.
+    """
+    if bool(arguments.inputs) == bool(arguments.split):
+        raise InputError(
+            "predict: expected either --inputs (scans or folders) or --split "
+            "(train, validation or test), found "
+            + ("both." if arguments.inputs else "neither.")
+        )
+    from tfpartial.inference.load_network import load_run
+    from tfpartial.inference.predict import predict_files, predict_split
+
+    run = load_run(arguments.run_dir, arguments.overrides)
+    if arguments.inputs:
+        predict_files(
+            arguments.inputs,
+            arguments.predictions_dir,
+            run,
+            prone_turn=arguments.prone_turn,
+        )
+    else:
+        predict_split(
+            run,
+            arguments.split,
+            arguments.databases,
+            arguments.predictions_dir,
+        )
+
+
+def run_export(arguments: argparse.Namespace) -> Path:
+    """Write and verify the SavedModel of a run."""
+    from tfpartial.inference.export import export_run
+    from tfpartial.inference.load_network import load_run
+
+    run = load_run(arguments.run_dir, arguments.overrides)
+    return export_run(
+        run,
+        run.experiment.predict.network,
+        arguments.export_dir,
+        onnx=run.experiment.export.onnx,
+    )
+
+
+def run_evaluation(arguments: argparse.Namespace) -> None:
+    """Score a folder of predictions and print the table."""
+    from tfpartial.config import load_experiment
+    from tfpartial.evaluation.evaluate import evaluate_predictions
+    from tfpartial.reporting.tables import console_table
+
+    config = arguments.run_dir / "config.yaml"
+    experiment = load_experiment(config, arguments.overrides)
+    out_dir = arguments.out_dir or arguments.predictions_dir
+    table = evaluate_predictions(
+        experiment,
+        arguments.predictions_dir,
+        arguments.split,
+        arguments.databases,
+        out_dir,
+    )
+    print(console_table(table))
+    log.info("metrics: %s", out_dir)
