@@ -1,0 +1,96 @@
+"""`unet3d`: a residual 3D U-Net whose sizes come from the config.
+
+In: patches (B, I, J, K, 1). Out: float32 logits (B, I, J, K, L).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import keras
+
+from tfpartial.models.blocks import Normalization, Parts, PatchNetwork
+from tfpartial.models.registry import register
+
+
+@register("unet3d")
+def build_unet3d(
+    *,
+    num_labels: int,
+    seed: int,
+    model_name: str = "unet3d",
+    filters: Sequence[int] = (16, 32, 64, 128),
+    blocks_per_level: int = 1,
+    normalization: Normalization = "group",
+    dropout: Sequence[float] = (),
+    downsampling: Literal["strided", "max"] = "strided",
+    upsampling: Literal["transposed", "nearest"] = "transposed",
+) -> keras.Model:
+    """Build an encoder and a decoder of residual blocks, joined by skips.
+
+    Dropout follows the last block of the bottleneck and of each level of the
+    decoder, hence sits in the deepest layers first; the last two entries are
+    the last two hidden stages before the logits.
+
+    Args:
+        num_labels: L, channels of the logits.
+        seed: of the initial weights.
+        model_name: Keras name of the model.
+        filters: channels per level, finest first; 2 levels or more.
+        blocks_per_level: residual blocks (two convolutions each).
+        normalization: "group", "instance" or "batch".
+        dropout: rate per level, bottleneck first and finest level last; a
+            shorter list is continued with 0.
+        downsampling: "strided" convolution or "max" pool.
+        upsampling: "transposed" convolution or "nearest".
+
+    Returns:
+        PatchNetwork for any input size that is a multiple of
+        2**(levels - 1), its `divisor`.
+
+    Raises:
+        ValueError: fewer than 2 levels, more dropout rates than levels, or an
+            unknown kind.
+    """
+    levels = len(filters)
+    rates = _rates(dropout, levels)
+    parts = Parts(normalization, seed)
+    image = keras.Input((None, None, None, 1), name="image")
+    x, skips = image, []
+    for level, channels in enumerate(filters):
+        for block in range(blocks_per_level):
+            x = parts.residual_block(x, channels, f"down{level}_block{block}")
+        if level < levels - 1:
+            skips.append(x)
+            x = parts.downsample(
+                x, filters[level + 1], downsampling, f"down{level}_half"
+            )
+    x = parts.drop(x, rates[0], 0, "bottleneck_dropout")
+    for level in reversed(range(levels - 1)):
+        x = parts.upsample(x, filters[level], upsampling, f"up{level}_double")
+        x = keras.layers.Concatenate(name=f"up{level}_join")([skips[level], x])
+        for block in range(blocks_per_level):
+            x = parts.residual_block(
+                x, filters[level], f"up{level}_block{block}"
+            )
+        depth = levels - 1 - level
+        x = parts.drop(x, rates[depth], depth, f"up{level}_dropout")
+    logits = parts.head(x, num_labels, "logits")
+    network = PatchNetwork(image, logits, name=model_name)
+    network.divisor = 2 ** (levels - 1)
+    return network
+
+
+def _rates(dropout: Sequence[float], levels: int) -> list[float]:
+    """Return one dropout rate per level, bottleneck first."""
+    if levels < 2:
+        raise ValueError(
+            f"filters: expected at least 2 levels, received {levels}."
+        )
+    if len(dropout) > levels:
+        raise ValueError(
+            f"dropout: expected at most {levels} rates (one per level of "
+            f"filters), received {len(dropout)}."
+        )
+    return [float(rate) for rate in dropout] + [0.0] * (levels - len(dropout))
