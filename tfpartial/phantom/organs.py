@@ -12,6 +12,7 @@ import numpy as np
 
 from tfpartial.phantom.shapes import (
     Points,
+    Position,
     capsule,
     ellipsoid,
     tube,
@@ -109,7 +110,7 @@ def _rectum(
     sway = rng.normal(0, 5, 3)
     wide = rng.uniform(12, 19)
     top = np.array([sway[2], -36, 50 + rng.normal(0, 4)])
-    path = [
+    path: list[Position] = [
         (0, -54, -82),
         (0, -40, -56),
         (sway[0], -52, -30),
@@ -119,7 +120,7 @@ def _rectum(
     ]
     radii = [11, 11, 0.9 * wide, wide, 0.9 * wide, 12]
     rectum = tube(points, path, radii)
-    onward = [
+    onward: list[Position] = [
         top + (-14, 10, 6),
         top + (-42, 22, 10 + rng.normal(0, 5)),
         (-78, 4, 78 + rng.normal(0, 8)),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
-Position = Sequence[float]
+Position = Sequence[float] | np.ndarray
 
 
 def ellipsoid(points: Points, centre: Position, radii: Position) -> np.ndarray:
@@ -41,16 +41,18 @@ def capsule(
     """Distance to a segment with a radius that changes along it."""
     end_radius = start_radius if end_radius is None else end_radius
     direction = np.subtract(end, start).astype(np.float32)
-    share = sum(
-        (axis - np.float32(at)) * along
-        for axis, at, along in zip(points, start, direction, strict=True)
-    ) / np.float32(direction @ direction)
-    share = np.clip(share, 0, 1)
-    squared = sum(
-        (axis - np.float32(at) - share * along) ** 2
-        for axis, at, along in zip(points, start, direction, strict=True)
+    relative = _relative(points, start)
+    # Two equal ends are a sphere.
+    length_squared = max(float(direction @ direction), 1e-6)
+    share = np.clip(_dot(relative, direction) / length_squared, 0, 1)
+    gaps = [
+        axis - share * along
+        for axis, along in zip(relative, direction, strict=True)
+    ]
+    squared = gaps[0] ** 2 + gaps[1] ** 2 + gaps[2] ** 2
+    radius = np.float32(start_radius) + share * np.float32(
+        end_radius - start_radius
     )
-    radius = start_radius + share * np.float32(end_radius - start_radius)
     return np.sqrt(squared) - radius
 
 
@@ -82,16 +84,25 @@ def plate(
     third = np.asarray(up, float) - second * np.dot(up, second)
     third /= np.linalg.norm(third)
     frame = np.stack([np.cross(second, third), second, third])
-    relative = [
-        axis - np.float32(at) for axis, at in zip(points, centre, strict=True)
-    ]
-    turned = [
-        sum(axis * np.float32(c) for axis, c in zip(relative, row, strict=True))
-        for row in frame
-    ]
-    return ellipsoid((turned[0], turned[1], turned[2]), (0, 0, 0), radii)
+    relative = _relative(points, centre)
+    turned = (
+        _dot(relative, frame[0]),
+        _dot(relative, frame[1]),
+        _dot(relative, frame[2]),
+    )
+    return ellipsoid(turned, (0, 0, 0), radii)
 
 
 def union(*distances: np.ndarray) -> np.ndarray:
     """Distance to the union of solids."""
     return np.minimum.reduce(distances)
+
+
+def _relative(points: Points, origin: Position) -> Points:
+    x, y, z = np.asarray(origin, np.float32)
+    return points[0] - x, points[1] - y, points[2] - z
+
+
+def _dot(points: Points, vector: np.ndarray) -> np.ndarray:
+    a, b, c = np.asarray(vector, np.float32)
+    return points[0] * a + points[1] * b + points[2] * c
