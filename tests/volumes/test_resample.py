@@ -155,6 +155,36 @@ def test_grid_is_centred_and_counts_voxel_edges():
     assert canonical_grid((1, 1, 1), np.eye(4), (9, 9, 9)).shape == (1, 1, 1)
 
 
+def test_rounded_header_does_not_add_a_voxel():
+    stored = float(np.float32(1.1))
+    assert stored > 1.1
+    affine = _affine(np.diag([stored] * 3))
+    assert canonical_grid((9, 9, 9), affine, (1.1,) * 3).shape == (9, 9, 9)
+
+
+def test_halfway_takes_the_higher_voxel_whatever_the_rounding():
+    labels = np.arange(4, dtype=np.uint8).reshape(4, 1, 1)
+    for own in np.random.default_rng(4).uniform(0.5, 3, 200):
+        for sign in (1, -1):
+            affine = _affine(np.diag([sign * own, 1, 1]), (-301.7, 0, 0))
+            # One sample in the middle of four voxels.
+            grid = canonical_grid((4, 1, 1), affine, (5 * own, 1, 1))
+            found = resample_labels(Volume(labels, affine), grid, fill=9)
+            assert found.ravel().tolist() == [2 if sign > 0 else 1]
+
+
+def test_header_noise_between_image_and_labels_moves_no_label():
+    labels = np.random.default_rng(6).integers(0, 9, (8, 8, 8)).astype(np.uint8)
+    affine = _affine(np.eye(3), (-250.3, 0, 0))
+    grid = canonical_grid(labels.shape, affine, (2.0, 2.0, 2.0))  # all ties
+    exact = resample_labels(Volume(labels, affine), grid, 0)
+    for noise in (-3e-4, 3e-4):
+        moved = affine + _affine(np.zeros((3, 3)), (noise,) * 3)
+        moved[3] = affine[3]
+        found = resample_labels(Volume(labels, moved), grid, 0)
+        assert (found == exact).all()
+
+
 def test_oblique_grid_covers_the_rotated_box():
     affine = _affine(_rotation(45, 2))
     grid = canonical_grid((10, 10, 4), affine, (1.0, 1.0, 1.0))
