@@ -164,13 +164,14 @@ def test_rounded_header_does_not_add_a_voxel():
 
 def test_halfway_takes_the_higher_voxel_whatever_the_rounding():
     labels = np.arange(4, dtype=np.uint8).reshape(4, 1, 1)
-    for own in np.random.default_rng(4).uniform(0.5, 3, 200):
+    for own, ratio in np.random.default_rng(4).uniform(1.4, 1.9, (200, 2)):
         for sign in (1, -1):
             affine = _affine(np.diag([sign * own, 1, 1]), (-301.7, 0, 0))
-            # One sample in the middle of four voxels.
-            grid = canonical_grid((4, 1, 1), affine, (5 * own, 1, 1))
+            # Three samples over four voxels: the second is in the middle.
+            grid = canonical_grid((4, 1, 1), affine, (ratio * own, 1, 1))
             found = resample_labels(Volume(labels, affine), grid, fill=9)
-            assert found.ravel().tolist() == [2 if sign > 0 else 1]
+            assert found.shape == (3, 1, 1)
+            assert found[1, 0, 0] == (2 if sign > 0 else 1)
 
 
 def test_header_noise_between_image_and_labels_moves_no_label():
