@@ -72,14 +72,13 @@ def structures_of(
         inside = ~(sets & ~labels).any(axis=1)
         if inside.any():
             unknown = (sets & labels).any(axis=1) & ~inside
-            name = JOINER.join(space.names[i] for i in np.flatnonzero(labels))
-            structures.append(Structure(name, labels, inside, unknown))
+            structures.append(
+                Structure(_name(labels, space), labels, inside, unknown)
+            )
     return structures
 
 
-def stored_names(
-    stored_sets: np.ndarray, space: LabelSpace
-) -> dict[int, str]:
+def stored_names(stored_sets: np.ndarray, space: LabelSpace) -> dict[int, str]:
     """Return code -> name of what it stores; background and ignore left out.
 
     For pictures of references, whose codes are not label indices.
@@ -87,9 +86,13 @@ def stored_names(
     names = {}
     for code, labels in enumerate(np.asarray(stored_sets, bool)):
         if code > 0 and not labels.all():
-            indices = np.flatnonzero(labels)
-            names[code] = JOINER.join(space.names[i] for i in indices)
+            names[code] = _name(labels, space)
     return names
+
+
+def _name(labels: np.ndarray, space: LabelSpace) -> str:
+    """Return the names of (L,) bool labels, in alphabetical order."""
+    return JOINER.join(sorted(space.names[i] for i in np.flatnonzero(labels)))
 
 
 def _groups(sets: np.ndarray, annotated: np.ndarray) -> list[np.ndarray]:
@@ -99,7 +102,8 @@ def _groups(sets: np.ndarray, annotated: np.ndarray) -> list[np.ndarray]:
     label that this case does not annotate) joins nothing.
     """
     groups = [
-        np.arange(len(annotated)) == label for label in np.flatnonzero(annotated)
+        np.arange(len(annotated)) == label
+        for label in np.flatnonzero(annotated)
     ]
     for merged in sets[~(sets & ~annotated).any(axis=1)]:
         touched = [group for group in groups if (group & merged).any()]

@@ -146,7 +146,7 @@ def _codes(mask: np.ndarray) -> np.ndarray:
     are doubled up axis by axis: three passes instead of eight. Bit order is
     that of `surfels.BIT`: K steps by 1 bit, J by 2, I by 4, first voxel high.
     """
-    codes = np.pad(mask.astype(np.uint8), 1)
+    codes: np.ndarray = np.pad(mask.astype(np.uint8), 1)
     codes = (codes[:, :, :-1] << 1) | codes[:, :, 1:]
     codes = (codes[:, :-1] << 2) | codes[:, 1:]
     return (codes[:-1] << 4) | codes[1:]

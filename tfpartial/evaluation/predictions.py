@@ -1,0 +1,146 @@
+"""The prediction files of a split: which are there, missing or left over.
+
+In: cases, a folder. Out: one path or None per case; label maps, checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfpartial.databases import Case
+from tfpartial.databases.naming import join_names
+from tfpartial.errors import Faults, InputError
+from tfpartial.labels import LabelSpace
+from tfpartial.volumes import Volume, check_same_grid, read_label_volume
+
+ENDING = ".nii.gz"
+
+
+def prediction_path(predictions_dir: Path, case: Case) -> Path:
+    """Return where a case's prediction belongs."""
+    return predictions_dir / case.database / f"{case.case_id}{ENDING}"
+
+
+def find_predictions(
+    predictions_dir: Path, cases: Sequence[Case], missing: str
+) -> list[Path | None]:
+    """Return the prediction of every case; None where it is missing.
+
+    Args:
+        predictions_dir: `<database>/<case>.nii.gz` below it.
+        cases: those to score.
+        missing: "error" or "zero" (`evaluate.missing`).
+
+    Raises:
+        InputError: no such folder; or, unless `missing` is "zero", every
+            case without a prediction.
+    """
+    if not predictions_dir.is_dir():
+        raise InputError(
+            f"{predictions_dir}: expected a folder of predictions, found "
+            f"nothing there. Run predict first."
+        )
+    paths: list[Path | None] = []
+    with Faults() as faults:
+        for case in cases:
+            path = prediction_path(predictions_dir, case)
+            if path.is_file():
+                paths.append(path)
+                continue
+            paths.append(None)
+            if missing == "error":
+                faults.add(
+                    f"case '{case.database}/{case.case_id}': expected the "
+                    f"prediction {path}, found nothing there. Run predict on "
+                    f"it, or set evaluate.missing=zero to count it as 0."
+                )
+    return paths
+
+
+def leftover_warnings(
+    predictions_dir: Path,
+    cases: Sequence[Case],
+    split: str,
+    skipped: Collection[str],
+) -> list[str]:
+    """Return at most two lines about files that no case claims.
+
+    Args:
+        predictions_dir: searched one folder deep.
+        cases: those that are scored.
+        split: named in the line.
+        skipped: databases that were left out on purpose: not mentioned.
+    """
+    wanted = {prediction_path(predictions_dir, case) for case in cases}
+    files = sorted(predictions_dir.glob(f"*/*{ENDING}"))
+    extra = [
+        f"{path.parent.name}/{path.name}"
+        for path in files
+        if path not in wanted and path.parent.name not in skipped
+    ]
+    loose = sorted(path.name for path in predictions_dir.glob(f"*{ENDING}"))
+    warnings = []
+    if extra:
+        warnings.append(
+            f"{predictions_dir}: {len(extra)} prediction(s) not scored, no "
+            f"case of split '{split}': {join_names(extra, 5)}"
+        )
+    if loose:
+        warnings.append(
+            f"{predictions_dir}: {len(loose)} file(s) outside of a database's "
+            f"folder not scored: {join_names(loose, 5)}"
+        )
+    return warnings
+
+
+def read_prediction(
+    path: Path, image: Volume, image_path: Path, space: LabelSpace
+) -> np.ndarray:
+    """Read label indices (I, J, K) on the scan's own grid.
+
+    Raises:
+        InputError: unreadable, another grid than the scan's, an index
+            outside [0, L), or names beside it of another label space.
+    """
+    labels = read_label_volume(path)
+    with Faults() as faults:
+        try:
+            check_same_grid(image, labels, image_path, path)
+        except InputError as error:
+            faults.add(error)
+        top = space.num_labels - 1
+        low, high = int(labels.array.min()), int(labels.array.max())
+        if low < 0 or high > top:
+            faults.add(
+                f"{path}: expected label indices 0 to {top} "
+                f"({', '.join(space.names)}), found {low} to {high}. Predict "
+                f"with a network of this label space."
+            )
+        _check_names(path, space, faults)
+    return labels.array
+
+
+def _check_names(path: Path, space: LabelSpace, faults: Faults) -> None:
+    """Refuse a prediction whose own names say that its indices mean others.
+
+    The JSON beside it is optional: foreign predictions have none.
+    """
+    beside = path.with_name(path.name.removesuffix(ENDING) + ".json")
+    try:
+        about = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    names = about.get("labels") if isinstance(about, dict) else None
+    if not isinstance(names, Mapping):
+        return
+    expected = {str(i): name for i, name in enumerate(space.names)}
+    if dict(names) != expected:
+        faults.add(
+            f"{beside}: expected the names of the label space, {expected}, "
+            f"found {dict(names)}. Predict with a network of this label "
+            f"space, or evaluate with the config that it was trained with."
+        )

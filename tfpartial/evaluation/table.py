@@ -1,0 +1,187 @@
+"""The evaluation table on disk: `scores.csv` and `evaluation.json`.
+
+In: scores and where they come from. Out: two files, written whole or not at
+all, and read back equal.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tfpartial.errors import InputError
+from tfpartial.evaluation.scores import Score
+from tfpartial.evaluation.summary import Summary, summarise
+
+SCORES_FILE = "scores.csv"
+SUMMARY_FILE = "evaluation.json"
+OVERALL = "overall"
+DEFINITIONS = {
+    "rows": "one per case and label that the case annotates; labels that the "
+    "database merges are one row 'A+B': the union of their predictions "
+    "against the merged mask",
+    "ignored": "voxels stored as ignore are left out of reference and "
+    "prediction; open background counts as 'not this label'",
+    "dice": "2 |A and B| / (|A| + |B|); both empty: empty cell (NaN), not "
+    "counted; one empty: 0",
+    "hd95_mm": "larger of the two directed 95th percentiles of surface "
+    "distances, weighted by surfel area (DeepMind surface-distance); both "
+    "empty: empty cell, one empty: inf; means are over finite values, with "
+    "their own n and the number of infinite ones",
+    "nsd": "area of both surfaces within the tolerance of the other, over "
+    "their total area (DeepMind surface Dice); both empty: empty cell, one "
+    "empty: 0",
+    "false_positive": "the case annotates the label, its reference holds no "
+    "voxel, the prediction does: Dice 0",
+    "missing": "no prediction file: every annotated label is flagged and "
+    "scored Dice 0, NSD 0, HD95 inf",
+    "mean": "cases of a label first, then labels with n > 0; groups count as "
+    "labels",
+}
+
+
+@dataclass(frozen=True)
+class EvaluationTable:
+    """Scores, their provenance, and what was odd.
+
+    Attributes:
+        scores: rows, by database and case in declared order.
+        provenance: JSON-able: version, split, tolerance, cases per database.
+        warnings: one line each.
+    """
+
+    scores: tuple[Score, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def databases(self) -> tuple[str, ...]:
+        """Databases with a row, in order of occurrence."""
+        return tuple(dict.fromkeys(score.database for score in self.scores))
+
+    def summary(self, database: str | None = None) -> Summary:
+        """Return the means of one database, or over all cases together."""
+        return summarise(
+            score
+            for score in self.scores
+            if database is None or score.database == database
+        )
+
+
+def write_evaluation(table: EvaluationTable, out_dir: str | Path) -> None:
+    """Write `scores.csv` (rows) and `evaluation.json` (means, provenance).
+
+    NaN is an empty cell and a JSON null; no JSON number is infinite.
+    """
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    summaries = {OVERALL: table.summary()}
+    summaries |= {name: table.summary(name) for name in table.databases}
+    content = {
+        "provenance": dict(table.provenance),
+        "definitions": DEFINITIONS,
+        "warnings": list(table.warnings),
+        "summary": {
+            name: _without_nan(asdict(summary))
+            for name, summary in summaries.items()
+        },
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    _write_whole(out_dir / SCORES_FILE, _csv_text(table))
+    _write_whole(out_dir / SUMMARY_FILE, text + "\n")
+
+
+def read_evaluation(out_dir: str | Path) -> EvaluationTable:
+    """Read what `write_evaluation` wrote.
+
+    Raises:
+        InputError: a file is missing, or is not one of these.
+    """
+    out_dir = Path(out_dir)
+    remedy = "Run evaluate again."
+    for path in (out_dir / SCORES_FILE, out_dir / SUMMARY_FILE):
+        if not path.is_file():
+            raise InputError(
+                f"{path}: expected the output of evaluate, found nothing "
+                f"there. {remedy}"
+            )
+    path = out_dir / SCORES_FILE
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            scores = tuple(_score(row) for row in csv.DictReader(file))
+        path = out_dir / SUMMARY_FILE
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return EvaluationTable(
+            scores, content["provenance"], tuple(content["warnings"])
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{path}: expected the output of evaluate, found a file that "
+            f"cannot be read: {error!r}. {remedy}"
+        ) from error
+
+
+def _csv_text(table: EvaluationTable) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [f.name for f in fields(Score)]
+    writer.writerow(names)
+    for score in table.scores:
+        writer.writerow([_cell(getattr(score, name)) for name in names])
+    return text.getvalue()
+
+
+def _cell(value: object) -> str:
+    """Return text that reads back equal; NaN is empty."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(value)
+    return str(value)
+
+
+def _score(row: dict[str, str]) -> Score:
+    """Return the score of one CSV row.
+
+    Raises:
+        KeyError: a column is missing.
+        ValueError: a cell is not of its column's type.
+    """
+    values: dict[str, Any] = {}
+    for column in fields(Score):
+        cell = row[column.name]
+        if column.type == "bool":
+            values[column.name] = {"true": True, "false": False}[cell]
+        elif column.type == "float":
+            values[column.name] = float(cell or "nan")
+        else:
+            values[column.name] = cell
+    return Score(**values)
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace NaN by None, at any depth."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Write beside the goal, then rename: a kill leaves no half file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
