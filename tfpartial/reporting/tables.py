@@ -1,0 +1,138 @@
+"""Tables of results for the console and for Markdown; every mean has its n.
+
+In: evaluation tables. Out: text.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from tfpartial.evaluation import EvaluationTable, LabelSummary, Summary
+
+Style = Literal["console", "markdown"]
+NO_VALUE = "–"
+MEAN_ROW = "mean over labels"
+
+
+def console_table(
+    columns: Mapping[str, EvaluationTable], database: str | None = None
+) -> str:
+    """Return the Dice per label with n, as aligned text.
+
+    Args:
+        columns: heading -> table, such as {"student": ..., "teacher": ...}.
+        database: only its cases; default: all cases together.
+    """
+    return _render(_dice_rows(columns, database), "console")
+
+
+def markdown_table(
+    columns: Mapping[str, EvaluationTable], database: str | None = None
+) -> str:
+    """Return the Dice per label with n, as a Markdown table.
+
+    Args and cells as `console_table`: mean Dice and (n = counted cases); in
+    the last row, the number of labels.
+    """
+    return _render(_dice_rows(columns, database), "markdown")
+
+
+def metrics_table(
+    table: EvaluationTable,
+    database: str | None = None,
+    style: Style = "markdown",
+) -> str:
+    """Return all metrics per label of one table.
+
+    HD95 is the mean over the cases where both surfaces exist, with an n of
+    its own. 'false pos.' counts cases known not to contain the label in
+    which it was predicted, of all such cases.
+    """
+    summary = table.summary(database)
+    tolerance = table.provenance.get("tolerance_mm")
+    nsd = "NSD" if tolerance is None else f"NSD {tolerance:g} mm"
+    header = ["label", "Dice ± sd", nsd, "HD95 mm", "reference ml"]
+    header += ["prediction ml", "false pos."]
+    rows = [_metrics_row(label) for label in summary.labels]
+    mean = [
+        MEAN_ROW,
+        _over_labels(summary.dice, summary.n),
+        _over_labels(summary.nsd, summary.n),
+        _over_labels(summary.hd95_mm, summary.hd95_n, 1),
+        "",
+        "",
+        "",
+    ]
+    return _render([header, *rows, mean], style)
+
+
+def _metrics_row(label: LabelSummary) -> list[str]:
+    deviation = "" if math.isnan(label.dice_sd) else f" ± {label.dice_sd:.3f}"
+    dice = _number(label.dice) + deviation
+    return [
+        label.label,
+        f"{dice} (n={label.n})",
+        _counted(label.nsd, label.n),
+        _counted(label.hd95_mm, label.hd95_n, 1),
+        _counted(label.reference_ml, label.cases, 1),
+        _counted(label.prediction_ml, label.cases, 1),
+        f"{label.false_positives} of {label.absent}",
+    ]
+
+
+def _dice_rows(
+    columns: Mapping[str, EvaluationTable], database: str | None
+) -> list[list[str]]:
+    """Return header, one row per label of any column, and the mean."""
+    summaries = [table.summary(database) for table in columns.values()]
+    labels = dict.fromkeys(
+        label.label for summary in summaries for label in summary.labels
+    )
+    rows = [["label", *columns]]
+    for name in labels:
+        rows.append([name, *(_dice_cell(s, name) for s in summaries)])
+    rows.append([MEAN_ROW, *(_over_labels(s.dice, s.n) for s in summaries)])
+    return rows
+
+
+def _dice_cell(summary: Summary, name: str) -> str:
+    label = summary.label(name)
+    if label is None:
+        return NO_VALUE
+    missing = f", {label.missing} missing" if label.missing else ""
+    return f"{_number(label.dice)} (n={label.n}{missing})"
+
+
+def _counted(value: float, n: int, digits: int = 3) -> str:
+    return f"{_number(value, digits)} (n={n})"
+
+
+def _over_labels(value: float, n: int, digits: int = 3) -> str:
+    return f"{_number(value, digits)} ({n} label{'' if n == 1 else 's'})"
+
+
+def _number(value: float, digits: int = 3) -> str:
+    return NO_VALUE if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _render(rows: Sequence[Sequence[str]], style: Style) -> str:
+    """Return rows, the first a header, the last a mean, as text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = [
+        [
+            cell.ljust(width) if position == 0 else cell.rjust(width)
+            for position, (cell, width) in enumerate(
+                zip(row, widths, strict=True)
+            )
+        ]
+        for row in rows
+    ]
+    if style == "markdown":
+        rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
+        lines = [padded[0], rule, *padded[1:]]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rule = ["-" * width for width in widths]
+    lines = [padded[0], rule, *padded[1:-1], rule, padded[-1]]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
