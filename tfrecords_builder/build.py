@@ -11,7 +11,12 @@ import logging
 import multiprocessing
 import shutil
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    Executor,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    as_completed,
+)
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +33,7 @@ from tfrecords_builder.duplicates import ScanIdentity, check_duplicates
 from tfrecords_builder.manifest import write_manifest
 from tfrecords_builder.plan import Plan, make_plans, scan_jobs
 from tfrecords_builder.records_folder import open_records_folder, write_log
-from tfrecords_builder.scans import ScanJob, preprocess_scan
+from tfrecords_builder.scans import ScanJob, exit_with_parent, preprocess_scan
 from tfrecords_builder.write_database import write_database
 
 log = logging.getLogger(__name__)
@@ -96,12 +101,9 @@ def _preprocess(
     ]
     if not missing:
         return
-    # Not fork: the parent may hold TensorFlow's threads.
-    context = multiprocessing.get_context("spawn")
-    workers = min(workers, len(missing))
     with (
         Faults() as faults,
-        ProcessPoolExecutor(workers, mp_context=context) as pool,
+        _executor(min(workers, len(missing))) as pool,
         tqdm(total=len(missing), desc="preprocess", unit="scan") as bar,
     ):
         running = {pool.submit(preprocess_scan, job): job for job in missing}
@@ -113,6 +115,18 @@ def _preprocess(
                 line = f"preprocessed {case.database}/{case.case_id}"
                 write_log(records_dir, line)
             bar.update()
+
+
+def _executor(workers: int) -> Executor:
+    """Return a pool of processes; one worker is a thread of this process."""
+    if workers == 1:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(
+        workers,
+        # Not fork: this process may hold TensorFlow's threads.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=exit_with_parent,
+    )
 
 
 def _drop_stale(scans: Sequence[ScanJob]) -> None:

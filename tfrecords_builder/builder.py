@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import itertools
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import writer
 
 from tfpartial.data.record_schema import (
     FIELDS,
@@ -144,6 +146,25 @@ def records_of_scan(source: Source, case: SourceCase) -> Iterator[Example]:
     source.written()
 
 
+class StableWriter(writer.ExampleWriter):
+    """Writes shards whose bytes depend on the records alone.
+
+    TFDS serialises the features of a record in the order of a hash map,
+    which differs from process to process.
+    """
+
+    def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
+        """Write (key, serialised example) pairs to one shard."""
+        return super().write(
+            path, ((key, _in_stable_order(raw)) for key, raw in examples)
+        )
+
+
+def _in_stable_order(serialised: bytes) -> bytes:
+    example: Any = tf.train.Example.FromString(serialised)
+    return example.SerializeToString(deterministic=True)
+
+
 class BlockBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Writes the records of one database; see `make_builder`."""
 
@@ -164,6 +185,9 @@ class BlockBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             license=self.source.licence,
             disable_shuffling=True,
         )
+
+    def _example_writer(self) -> writer.ExampleWriter:
+        return StableWriter(self.info.file_format)
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         del dl_manager  # nothing is downloaded

@@ -7,7 +7,9 @@ Runs in worker processes: nothing here may import TensorFlow.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,22 @@ class ScanJob:
     num_values: int
     fingerprint: str
     target: Path
+
+
+def exit_with_parent() -> None:
+    """Let this worker end when its parent is killed.
+
+    A worker that waits for its next job does not notice: it would stay.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def preprocess_scan(job: ScanJob) -> tuple[str, ...]:

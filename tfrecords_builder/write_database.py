@@ -6,6 +6,8 @@ Everything is written below the work folder and renamed when it is complete.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -104,7 +106,9 @@ def _write_shards(
         written=written,
     )
     builder = make_builder(source, data_dir)
-    builder.download_and_prepare()
+    # TFDS announces a download on standard output; there is none.
+    with contextlib.redirect_stdout(io.StringIO()):
+        builder.download_and_prepare()
     present = builder.info.splits
     return [
         name
