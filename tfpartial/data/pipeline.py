@@ -1,0 +1,109 @@
+"""Records -> place -> read -> turn -> change intensities -> batch.
+
+In: record stores and options. Out: an infinite `tf.data.Dataset`; element t
+holds the rows of one worker for step `start_step + t`.
+
+A row is a pure function of (seed, step, row): a batch is the same whatever the
+number of readers, of workers that share the rows, or of restarts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+
+from tfpartial.data.augment import AugmentOptions
+from tfpartial.data.patch_reader import PatchReader, Row, Triple
+from tfpartial.data.patches import PatchSampler
+from tfpartial.labels import LabelSpace, Supervision
+
+if TYPE_CHECKING:
+    from tfpartial.data.records import RecordStore
+
+_BATCHES_AHEAD = 2
+
+
+def build_training_dataset(
+    stores: Mapping[str, RecordStore],
+    *,
+    space: LabelSpace,
+    supervision: Mapping[str, Supervision],
+    weights: Mapping[str, float],
+    label_share: float,
+    patch_shape: Triple,
+    context_voxels: Triple,
+    augment: AugmentOptions,
+    hu_window: tuple[float, float],
+    seed: int,
+    start_step: int,
+    rows: range,
+    readers: int,
+) -> tf.data.Dataset:
+    """Return the training batches of one worker, without end.
+
+    Args:
+        stores: database -> its records.
+        space: L labels, and which mirrors which.
+        supervision: database -> how its labels are used; default "partial".
+        weights: database -> relative share of the patches; default 1.
+        label_share: share of the patches centred on an annotated label.
+        patch_shape: (i, j, k) voxels of the labels.
+        context_voxels: voxels the image is larger by on *each side*.
+        augment: what may change.
+        hu_window: clip limits of the intensities, HU.
+        seed: of the run.
+        start_step: step of the first element.
+        rows: this worker's rows of each step's global batch.
+        readers: patches that are read in parallel.
+
+    Returns:
+        Elements of image (B, I, J, K, 1) float32, normalised, with
+        I = i + 2 context; labels (B, i, j, k) uint8; candidates (B, V, L)
+        bool; annotated_labels (B, L) bool; resolved_labels (B, L) bool; row
+        (B,) int32. V is that of the largest database, the last row is
+        always "ignore" (all True): the value of voxels outside the scan.
+
+    Raises:
+        InputError: see `PatchSampler`, `PatchReader`.
+    """
+    sampler = PatchSampler(
+        stores,
+        supervision=supervision,
+        weights=weights,
+        label_share=label_share,
+        patch_shape=patch_shape,
+        seed=seed,
+    )
+    reader = PatchReader(
+        sampler,
+        stores,
+        space=space,
+        supervision=supervision,
+        patch_shape=patch_shape,
+        context_voxels=context_voxels,
+        augment=augment,
+        hu_window=hu_window,
+        seed=seed,
+    )
+    row_numbers = tf.constant(list(rows), tf.int64)
+
+    def load(element: tf.Tensor) -> Row:
+        return reader.load(
+            element // len(rows), row_numbers[element % len(rows)]
+        )
+
+    options = tf.data.Options()
+    options.deterministic = True
+    # `rows` is the sharding: tf.data must not drop elements on top of it.
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.OFF
+    )
+    return (
+        tf.data.Dataset.range(start_step * len(rows), 2**62)
+        .map(load, num_parallel_calls=readers, deterministic=True)
+        .batch(len(rows), drop_remainder=True)
+        .prefetch(_BATCHES_AHEAD)
+        .with_options(options)
+    )
