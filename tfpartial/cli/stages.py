@@ -8,7 +8,7 @@ import logging
 import os
 from pathlib import Path
 
-from tfpartial.config import Experiment
+from tfpartial.config import Experiment, load_experiment
 from tfpartial.errors import InputError
 from tfpartial.phantom import make_phantom
 
@@ -18,8 +18,7 @@ log = logging.getLogger(__name__)
 def ensure_phantom(experiment: Experiment) -> None:
     """Make the built-in data that a config declares, unless it is there."""
     if experiment.phantom is not None:
-        options = experiment.phantom.model_dump()
-        make_phantom(root=Path(options.pop("path")), **options)
+        make_phantom(experiment.phantom, Path(experiment.phantom.path))
 
 
 def ensure_phantom_records(experiment: Experiment) -> None:
@@ -59,17 +58,18 @@ def run_prediction(arguments: argparse.Namespace) -> None:
     from tfpartial.inference.load_network import load_run
     from tfpartial.inference.predict import predict_files, predict_split
 
-    run = load_run(arguments.run_dir, arguments.overrides)
+    experiment = experiment_of_run(arguments)
     if arguments.inputs:
         predict_files(
             arguments.inputs,
             arguments.predictions_dir,
-            run,
-            prone_turn=arguments.prone_turn,
+            load_run(arguments.run_dir),
+            experiment.predict,
+            arguments.prone_turn,
         )
     else:
         predict_split(
-            run,
+            experiment,
             arguments.split,
             arguments.databases,
             arguments.predictions_dir,
@@ -79,32 +79,43 @@ def run_prediction(arguments: argparse.Namespace) -> None:
 def run_export(arguments: argparse.Namespace) -> Path:
     """Write and verify the SavedModel of a run."""
     from tfpartial.inference.export import export_run
-    from tfpartial.inference.load_network import load_run
+    from tfpartial.inference.load_network import LoadedRun, load_run
 
-    run = load_run(arguments.run_dir, arguments.overrides)
+    loaded = load_run(arguments.run_dir)
+    experiment = experiment_of_run(arguments)
     return export_run(
-        run,
-        run.experiment.predict.network,
+        LoadedRun(experiment, loaded.space, loaded.run_dir),
+        experiment.predict.network,
         arguments.export_dir,
-        onnx=run.experiment.export.onnx,
+        onnx=experiment.export.onnx,
     )
 
 
 def run_evaluation(arguments: argparse.Namespace) -> None:
     """Score a folder of predictions and print the table."""
-    from tfpartial.config import load_experiment
     from tfpartial.evaluation.evaluate import evaluate_predictions
-    from tfpartial.reporting.tables import console_table
+    from tfpartial.reporting.tables import metrics_table
 
-    config = arguments.run_dir / "config.yaml"
-    experiment = load_experiment(config, arguments.overrides)
     out_dir = arguments.out_dir or arguments.predictions_dir
     table = evaluate_predictions(
-        experiment,
+        experiment_of_run(arguments),
         arguments.predictions_dir,
         arguments.split,
         arguments.databases,
         out_dir,
     )
-    print(console_table(table))
+    print(metrics_table(table, style="console"))
     log.info("metrics: %s", out_dir)
+
+
+def experiment_of_run(arguments: argparse.Namespace) -> Experiment:
+    """Load what a run declared, with overrides, wherever it lies now."""
+    config = arguments.run_dir / "config.yaml"
+    if not config.is_file():
+        raise InputError(
+            f"{arguments.run_dir}: expected a run folder with config.yaml, "
+            f"found none. Run fit first, or name the run_dir of a fit."
+        )
+    return load_experiment(
+        config, [*arguments.overrides, f"run_dir={arguments.run_dir}"]
+    )

@@ -1,0 +1,177 @@
+"""The whole path on the built-in phantom, stage by stage, ending in a table.
+
+In: an `Experiment` with a `phantom` section.
+Out: records, a run, predictions, metrics, a SavedModel, pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from tfpartial.cli.stages import ensure_phantom_records
+from tfpartial.config import Database, Experiment
+from tfpartial.config.load import label_space_of
+from tfpartial.databases import Case, find_cases, read_case, split_cases
+from tfpartial.databases.stored_values import stored_values
+from tfpartial.evaluation.evaluate import evaluate_predictions
+from tfpartial.evaluation.groups import stored_names
+from tfpartial.evaluation.table import EvaluationTable
+from tfpartial.inference.export import LABELS_FILE, export_run
+from tfpartial.inference.export_check import segment_elsewhere
+from tfpartial.inference.load_network import load_run
+from tfpartial.inference.predict import predict_split
+from tfpartial.reporting.figures import write_overlay
+from tfpartial.reporting.tables import console_table
+from tfpartial.training.fit import fit
+from tfpartial.volumes import (
+    Volume,
+    read_label_volume,
+    turn_prone,
+    write_volume,
+)
+
+log = logging.getLogger(__name__)
+DATABASE = "phantom_supine"
+
+
+@dataclass(frozen=True)
+class DemoPaths:
+    """Where the demo leaves what it made, all below the run directory."""
+
+    run_dir: Path
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard event files."""
+        return self.run_dir / "tensorboard"
+
+    @property
+    def saved_model(self) -> Path:
+        """The export."""
+        return self.run_dir / "export"
+
+    def predictions(self, network: str) -> Path:
+        """Label maps of one network."""
+        return self.run_dir / "predictions" / network
+
+
+def run_demo(experiment: Experiment) -> dict[str, EvaluationTable]:
+    """Do everything that is not done yet, then print table and paths.
+
+    Returns:
+        Metrics on the held-out scans: "student" and "teacher".
+    """
+    paths = DemoPaths(Path(experiment.run_dir))
+    _say(1, "phantom databases and their records")
+    ensure_phantom_records(experiment)
+    _say(2, "training under MirroredStrategy")
+    fit(experiment, "mirrored")
+    _say(3, "segmentation and evaluation of the held-out scans")
+    tables = {}
+    for network in (
+        ("student", "teacher") if experiment.fit.teacher else ("student",)
+    ):
+        tables[network] = _predict_and_evaluate(
+            experiment, network, paths.predictions(network)
+        )
+    _say(4, "export, and a scan segmented with the export alone")
+    case, exported = _export_and_use(experiment, paths)
+    overlay = _draw(experiment, case, exported)
+    print(f"\nDice on {DATABASE}'s test scans (n = scans)\n")
+    print(console_table(tables, DATABASE))
+    print(f"""
+overlay picture  {overlay}
+TensorBoard      tensorboard --logdir {paths.tensorboard}
+SavedModel       {paths.saved_model}
+predicted NIfTI  {exported}
+metrics          {paths.predictions("student").parent}""")
+    return tables
+
+
+def _say(number: int, what: str) -> None:
+    log.info("\n[%d/4] %s", number, what)
+
+
+def _predict_and_evaluate(
+    experiment: Experiment, network: str, predictions_dir: Path
+) -> EvaluationTable:
+    """Segment and score the test scans of all databases with a network."""
+    options = experiment.predict.model_copy(update={"network": network})
+    chosen = experiment.model_copy(update={"predict": options})
+    predict_split(chosen, "test", None, predictions_dir)
+    return evaluate_predictions(chosen, predictions_dir, "test")
+
+
+def _first_test_case(experiment: Experiment) -> Case:
+    space = label_space_of(experiment)
+    cases = {
+        database.name: find_cases(database, space)
+        for database in experiment.databases
+    }
+    splits = split_cases(cases, experiment.build.splits)
+    database = DATABASE if DATABASE in cases else next(iter(cases))
+    return next(
+        case
+        for case in cases[database]
+        if splits[database, case.case_id] == "test"
+    )
+
+
+def _export_and_use(
+    experiment: Experiment, paths: DemoPaths
+) -> tuple[Case, Path]:
+    """Export, then segment one test scan where only TensorFlow is loaded."""
+    case = _first_test_case(experiment)
+    which = experiment.predict.network
+    output = paths.run_dir / "exported" / f"{case.case_id}.nii.gz"
+    run = load_run(experiment.run_dir)
+    if output.exists() and _exported_weights(
+        paths.saved_model
+    ) == run.weights_hash(which):
+        log.info("%s: up to date", paths.saved_model)
+        return case, output
+    export_run(run, which, paths.saved_model)
+    database = _database_of(experiment, case)
+    image, _ = read_case(case, database, run.space)
+    affine = turn_prone(image.affine) if case.prone_turn else image.affine
+    labels = segment_elsewhere(paths.saved_model, Volume(image.array, affine))
+    names = dict(enumerate(run.space.names))
+    write_volume(output, Volume(labels, image.affine), names)
+    return case, output
+
+
+def _exported_weights(saved_model: Path) -> str | None:
+    """Return the hash of the weights that an earlier export holds."""
+    try:
+        text = (saved_model / LABELS_FILE).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return json.loads(text)["weights_sha256"]
+
+
+def _database_of(experiment: Experiment, case: Case) -> Database:
+    return next(d for d in experiment.databases if d.name == case.database)
+
+
+def _draw(experiment: Experiment, case: Case, exported: Path) -> Path:
+    """Draw CT, reference and exported prediction of one test scan."""
+    space = label_space_of(experiment)
+    database = _database_of(experiment, case)
+    image, reference = read_case(case, database, space)
+    affine = turn_prone(image.affine) if case.prone_turn else image.affine
+    path = exported.with_name(f"{case.case_id}.png")
+    write_overlay(
+        path,
+        Volume(image.array, affine),
+        reference.array,
+        read_label_volume(exported).array,
+        dict(enumerate(space.names)),
+        f"{case.database} {case.case_id}: reference and exported model",
+        reference_names=stored_names(
+            stored_values(database, space).sets, space
+        ),
+    )
+    return path
