@@ -165,7 +165,10 @@ def _in_stable_order(serialised: bytes) -> bytes:
     return example.SerializeToString(deterministic=True)
 
 
-class BlockBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class BlockBuilder(
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # type: ignore[call-arg]
+):
     """Writes the records of one database; see `make_builder`."""
 
     VERSION = tfds.core.Version(TFDS_VERSION)

@@ -126,8 +126,8 @@ def _plan(
     ]
     splits = [split(case) for case in ordered]
     scans = [
-        (case.case_id, case.patient_id, *rest)
-        for case, *rest in zip(ordered, splits, fingerprints, strict=True)
+        (case.case_id, case.patient_id, split(case), fingerprint)
+        for case, fingerprint in zip(ordered, fingerprints, strict=True)
     ]
     fingerprint = database_fingerprint(database, experiment, scans)
     folder = Path(experiment.records_dir) / database.name / TFDS_VERSION

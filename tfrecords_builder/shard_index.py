@@ -10,7 +10,7 @@ both sums while the offsets are added up here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,17 @@ class _Columns:
     voxel_counts: list[np.ndarray] = field(default_factory=list)
     body_voxels: list[int] = field(default_factory=list)
     payload: list[list[list[int]]] = field(default_factory=list)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return each column as an array; byte offsets need 64 bits."""
+        wide = {"offset", "length", "payload"}
+        return {
+            column.name: np.asarray(
+                getattr(self, column.name),
+                np.int64 if column.name in wide else np.int32,
+            )
+            for column in fields(self)
+        }
 
 
 def write_index(
@@ -63,21 +74,12 @@ def write_index(
             f"{folder}: expected the records of {len(cases)} cases in order, "
             f"found {len(found)} cases, or another order."
         )
+    sizes = [(folder / name).stat().st_size for name in shard_names]
     np.savez_compressed(
         folder / INDEX_FILE,
         shard_names=np.asarray(shard_names),
-        shard_bytes=np.asarray(
-            [(folder / name).stat().st_size for name in shard_names], np.int64
-        ),
-        shard=np.asarray(columns.shard, np.int32),
-        offset=np.asarray(columns.offset, np.int64),
-        length=np.asarray(columns.length, np.int64),
-        case=np.asarray(columns.case, np.int32),
-        position=np.stack(columns.position).astype(np.int32),
-        shape=np.stack(columns.shape).astype(np.int32),
-        voxel_counts=np.stack(columns.voxel_counts).astype(np.int32),
-        body_voxels=np.asarray(columns.body_voxels, np.int32),
-        payload=np.asarray(columns.payload, np.int64),
+        shard_bytes=np.asarray(sizes, np.int64),
+        **columns.arrays(),
     )
     return len(columns.case)
 

@@ -98,7 +98,7 @@ def value_names(
         if labels.all():
             names.append("ignore")
             continue
-        chosen = np.flatnonzero(labels)
+        chosen = np.flatnonzero(labels).tolist()
         names.append(" + ".join(label_names[index] for index in chosen))
     if open_background:
         names[0] = f"open {BACKGROUND}"

@@ -78,25 +78,12 @@ def _write_shards(
     """Let TFDS write the shards; return their names in record order."""
     import tensorflow_datasets as tfds
 
-    from tfrecords_builder.builder import Source, SourceCase, make_builder
+    from tfrecords_builder.builder import Source, make_builder
 
     tfds.disable_progress_bar()  # counts blocks; ours counts cases
-    cases = [
-        SourceCase(
-            case=case.case_id,
-            split=split,
-            scan_file=job.target,
-            scan_shape=_scan_shape(job.target),
-            annotated_labels=bitmask_from_vector(case.annotated),
-            resolved_labels=bitmask_from_vector(
-                resolved_labels(plan.stored_sets, case.annotated)
-            ),
-        )
-        for case, split, job in zip(plan.cases, plan.splits, jobs, strict=True)
-    ]
     source = Source(
         database=plan.database.name,
-        cases=cases,
+        cases=_source_cases(plan, jobs),
         stored_value_labels=bitmask_from_vector(plan.stored_sets),
         block_shape=experiment.build.block_shape,
         hu_window=experiment.preprocess.hu_window,
@@ -115,6 +102,25 @@ def _write_shards(
         for split in SPLITS
         if split in present
         for name in sorted(present[split].filenames)
+    ]
+
+
+def _source_cases(plan: Plan, jobs: Sequence[ScanJob]) -> list[Any]:
+    """Return the `builder.SourceCase` of each case."""
+    from tfrecords_builder.builder import SourceCase
+
+    return [
+        SourceCase(
+            case=case.case_id,
+            split=split,
+            scan_file=job.target,
+            scan_shape=_scan_shape(job.target),
+            annotated_labels=bitmask_from_vector(case.annotated),
+            resolved_labels=bitmask_from_vector(
+                resolved_labels(plan.stored_sets, case.annotated)
+            ),
+        )
+        for case, split, job in zip(plan.cases, plan.splits, jobs, strict=True)
     ]
 
 
@@ -151,7 +157,7 @@ def _declared(
         "label_names": space.names,
         "stored_values": names,
         "stored_value_labels": bitmask_from_vector(plan.stored_sets).tolist(),
-        "annotated": _names(annotated.any(axis=0), space.names),
+        "annotated": _names(np.any(annotated, axis=0), space.names),
         "block_shape": experiment.build.block_shape,
         **experiment.preprocess.model_dump(mode="json"),
         "declaration": database.model_dump(mode="json"),
@@ -192,7 +198,7 @@ def _case_entry(plan: Plan, number: int, scan: Any) -> dict[str, Any]:
 
 def _names(chosen: np.ndarray, label_names: Sequence[str]) -> list[str]:
     """Return the names of a (L,) bool vector, background left out."""
-    return [label_names[i] for i in np.flatnonzero(chosen) if i > 0]
+    return [label_names[i] for i in np.flatnonzero(chosen).tolist() if i > 0]
 
 
 def _put_in_place(folder: Path, target: Path, work: Path) -> None:

@@ -383,6 +383,18 @@ def test_declared_label_that_no_case_contains_is_refused(
         build_records(experiment)
 
 
+def test_workers_and_input_faults_need_no_tensorflow() -> None:
+    """The processes import `scans`; `build` imports TFDS when it writes."""
+    program = (
+        "import sys, tfrecords_builder.scans, tfrecords_builder.build; "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    run = [sys.executable, "-c", program]
+    assert subprocess.run(run, env=environment).returncode == 0
+
+
 def test_two_builds_at_once_are_refused(experiment: Experiment) -> None:
     import fcntl
 

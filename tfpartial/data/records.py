@@ -15,7 +15,7 @@ import itertools
 import math
 import mmap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,24 +164,15 @@ class RecordStore:
         start = np.asarray(start, np.int64)
         image = np.full(tuple(shape), fill_hu, np.int16)
         labels = np.full(tuple(shape), fill_label, np.uint8)
-        scan = np.asarray(self.cases[case_number].scan_shape)
-        size = np.asarray(self.block_shape)
         low = np.maximum(start, 0)
-        high = np.minimum(start + np.asarray(shape), scan)
+        scan_shape = self.cases[case_number].scan_shape
+        high = np.minimum(start + np.asarray(shape), scan_shape)
         if (low >= high).any():
             return image, labels
-        blocks = -(-scan // size)
-        touched = [
-            range(
-                int(low[axis] // size[axis]), int(-(-high[axis] // size[axis]))
+        for record in self._touched(case_number, low, high):
+            inner, outer = _overlap(
+                self.position[record], self.shape[record], low, high, start
             )
-            for axis in range(3)
-        ]
-        for place in itertools.product(*touched):
-            number = (place[0] * blocks[1] + place[1]) * blocks[2] + place[2]
-            record = int(self.first_record[case_number] + number)
-            first = np.multiply(place, size)
-            inner, outer = _overlap(first, self.shape[record], low, high, start)
             block_image, block_labels = self.read_block(record)
             image[outer] = block_image[inner]
             labels[outer] = block_labels[inner]
@@ -191,6 +182,17 @@ class RecordStore:
         """Return image int16 HU and labels uint8 of a whole canonical scan."""
         shape = self.cases[case_number].scan_shape
         return self.read_region(case_number, (0, 0, 0), shape, 0, 0)
+
+    def _touched(
+        self, case_number: int, low: np.ndarray, high: np.ndarray
+    ) -> Iterator[int]:
+        """Yield the records of a case that touch the box [low, high)."""
+        size = np.asarray(self.block_shape)
+        blocks = -(-np.asarray(self.cases[case_number].scan_shape) // size)
+        axes = map(range, (low // size).tolist(), (-(-high // size)).tolist())
+        first = int(self.first_record[case_number])
+        for i, j, k in itertools.product(*axes):
+            yield first + int((i * blocks[1] + j) * blocks[2] + k)
 
     def _read_index(self) -> None:
         """Read index.npz and map the shards that it speaks of."""
