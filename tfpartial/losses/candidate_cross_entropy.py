@@ -1,4 +1,4 @@
-"""Eq. 1 and 2: cross entropy against the set of labels a voxel may be.
+"""Eq. 2 and 4: cross entropy against the set of labels a voxel may be.
 
 In: stored labels, logits, the candidate table of each sample.
 Out: one loss per voxel, and which voxels carry information.
@@ -35,8 +35,9 @@ def candidate_cross_entropy(
         negative, loses no digits where H is small, and is exactly 0 with
         exactly no gradient where S is everything.
     Symbols: f(x, theta) -> softmax(logits); {y_bg} union Y_o,k -> the row of
-        `candidates` for stored value 0; y -> labels. The sum over voxels and
-        databases of Eq. (1) is `reduction.weighted_sum`.
+        `candidates` for stored value 0; y -> labels. Eq. (4) is the same
+        function: all rows of a sample of D_U are all true. The sum over
+        voxels and databases, Eq. (1), is `reduction.weighted_sum`.
 
     Args:
         labels: (B, I, J, K) integer, stored values in [0, V).
