@@ -63,15 +63,16 @@ def split_affine(affine: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     usable = tf.reduce_all(tf.math.is_finite(affine)) & tf.reduce_all(
         (spacing >= low) & (spacing <= high)
     )
-    tf.debugging.Assert(
-        usable, ["affine: expected finite numbers and spacings in mm", affine]
+    spacing = _only_if(
+        usable, spacing, "affine: expected finite numbers, spacings in mm"
     )
     directions = columns / spacing
     _, left, right = tf.linalg.svd(directions)
     nearest = tf.matmul(left, right, transpose_b=True)
-    tf.debugging.Assert(
+    nearest = _only_if(
         tf.reduce_max(tf.abs(directions - nearest)) <= SHEAR_TOLERANCE,
-        ["affine: expected voxel axes at right angles, found shear", affine],
+        nearest,
+        "affine: expected voxel axes at right angles, found shear",
     )
     rounded = tf.round(nearest)
     aligned = tf.reduce_max(tf.abs(nearest - rounded)) < ALIGNED_TOLERANCE
@@ -102,7 +103,7 @@ def frame_of(
     order = tf.gather(tf.constant(_ORDERS, tf.int32), tf.argmax(agreement))
     directions = tf.gather(directions, order, axis=1)
     flipped = tf.linalg.diag_part(directions) < 0
-    directions *= tf.where(flipped, -1.0, 1.0)[None, :]
+    directions = tf.where(flipped[None, :], -directions, directions)
     own, source = tf.gather(own, order), tf.gather(shape, order)
 
     spacing = tf.constant(spacing_mm, tf.float64)
@@ -194,9 +195,10 @@ def body_statistics(
         lambda plane, _: plane < tf.shape(hu)[0], add, (0, sums)
     )
     count, total, squares = tf.unstack(sums)
-    tf.debugging.Assert(
+    count = _only_if(
         count > 0,
-        ["volume_hu: expected CT in HU, no voxel is above", body_threshold_hu],
+        count,
+        f"volume_hu: expected CT in HU, no voxel is above {body_threshold_hu}",
     )
     mean = total / count
     return mean, tf.sqrt(tf.maximum(squares / count - mean * mean, 0.0))
@@ -212,6 +214,14 @@ def normalise(
     windowed = tf.clip_by_value(tf.cast(hu, tf.float32), *hu_window)
     scale = tf.maximum(tf.cast(sd, tf.float32), SD_FLOOR)
     return (windowed - tf.cast(mean, tf.float32)) / scale
+
+
+def _only_if(condition: tf.Tensor, value: tf.Tensor, message: str) -> tf.Tensor:
+    """Return the value; what needs it does not run if the condition fails."""
+    check = tf.debugging.Assert(condition, [message, value])
+    # Eagerly there is no operation to wait for: it has raised already.
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.identity(value)
 
 
 def _axes(flipped: tf.Tensor) -> tf.Tensor:

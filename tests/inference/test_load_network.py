@@ -1,0 +1,58 @@
+"""A run folder gives back the networks that training wrote."""
+
+import numpy as np
+import pytest
+
+from tfpartial.errors import InputError
+from tfpartial.inference.load_network import load_network, load_run
+
+
+def test_student_and_teacher_are_what_was_saved(run):
+    student, teacher = load_network(run), load_network(run, "teacher")
+    assert (student.name, teacher.name) == ("student", "teacher")
+    for a, b in zip(student.get_weights(), teacher.get_weights(), strict=True):
+        np.testing.assert_array_equal(a * np.float32(0.9), b)
+    assert run.weights_hash("student") != run.weights_hash("teacher")
+    assert run.space.names == ("background", "bone", "left", "right")
+    assert run.window_shape == (16, 16, 16)
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"config\.yaml.*no such folder"):
+        load_run(tmp_path / "absent")
+    with pytest.raises(InputError, match=r"config\.yaml, found none"):
+        load_run(tmp_path)
+
+
+def test_missing_weights_say_what_there_is(run, tmp_path):
+    (tmp_path / "config.yaml").write_bytes(
+        (run.run_dir / "config.yaml").read_bytes()
+    )
+    with pytest.raises(InputError, match="no weights.*Run fit"):
+        load_network(load_run(tmp_path))
+    (tmp_path / "student.weights.h5").write_bytes(b"")
+    with pytest.raises(InputError, match="fit.teacher=true"):
+        load_network(load_run(tmp_path), "teacher")
+
+
+def test_weights_of_another_network_are_refused(run, tmp_path):
+    text = (run.run_dir / "config.yaml").read_text()
+    other = text.replace("- 4\n  - 8", "- 4\n  - 12")
+    assert other != text
+    (tmp_path / "config.yaml").write_text(other)
+    name = "student.weights.h5"
+    (tmp_path / name).write_bytes((run.run_dir / name).read_bytes())
+    with pytest.raises(
+        InputError, match=r"student\.weights\.h5: these weights"
+    ):
+        load_network(load_run(tmp_path))
+
+
+def test_damaged_weights_are_refused(run, tmp_path):
+    (tmp_path / "config.yaml").write_bytes(
+        (run.run_dir / "config.yaml").read_bytes()
+    )
+    data = (run.run_dir / "student.weights.h5").read_bytes()
+    (tmp_path / "student.weights.h5").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match="these weights do not fit"):
+        load_network(load_run(tmp_path))

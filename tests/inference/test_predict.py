@@ -1,0 +1,249 @@
+"""Scans, files and splits -> label maps; reruns; what goes wrong."""
+
+import dataclasses
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from tfpartial import volumes
+from tfpartial.config import Predict
+from tfpartial.errors import InputError
+from tfpartial.inference import predict
+from tfpartial.inference.load_network import load_network
+from tfpartial.inference.predict import (
+    predict_files,
+    predict_scan,
+    predict_split,
+)
+from tfpartial.volumes import Volume
+
+
+def segment(run, volume, prone_turn=False, **options):
+    return predict_scan(
+        load_network(run),
+        volume,
+        run.space,
+        run.experiment.preprocess,
+        Predict(**options),
+        prone_turn,
+        run.window_shape,
+    )
+
+
+def put(folder, name, volume):
+    folder.mkdir(exist_ok=True)
+    volumes.write_volume(folder / name, volume)
+    return folder / name
+
+
+@pytest.fixture
+def segmented(monkeypatch):
+    """Return the list of the sources that are really segmented."""
+    done = []
+    original = predict._segment
+
+    def count(job, *others):
+        done.append(job.source.name)
+        original(job, *others)
+
+    monkeypatch.setattr(predict, "_segment", count)
+    return done
+
+
+def test_labels_are_on_the_scans_own_grid(run, scan):
+    labels, probabilities = segment(run, scan)
+    assert labels.shape == scan.shape
+    assert labels.dtype == np.uint8
+    assert probabilities is None
+    assert len(np.unique(labels)) >= 3
+
+
+def test_probabilities_agree_with_the_labels(run, scan):
+    labels, probabilities = segment(run, scan, probabilities=True)
+    assert probabilities.shape == (*scan.shape, 4)
+    np.testing.assert_allclose(probabilities.sum(-1), 1, atol=2e-3)
+    chosen = np.take_along_axis(probabilities, labels[..., None], -1)[..., 0]
+    np.testing.assert_array_equal(chosen, probabilities.max(-1))
+
+
+def test_a_scan_smaller_than_the_window(run, scan):
+    small = Volume(scan.array[10:20, 6:16, 8:17], scan.affine)
+    labels, _ = segment(run, small)
+    assert labels.shape == (10, 10, 9)
+
+
+def test_a_prone_scan_is_turned_in_both_axes(run, scan):
+    """The turned scan, stored without its turn, segments like the original."""
+    lying = Volume(scan.array, volumes.turn_prone(scan.affine))
+    expected, _ = segment(run, scan)
+    found, _ = segment(run, lying, prone_turn=True)
+    np.testing.assert_array_equal(found, expected)
+    other, _ = segment(run, lying)
+    assert (other != expected).any()
+
+
+def test_mirror_option_changes_probabilities(run, scan):
+    _, plain = segment(run, scan, probabilities=True)
+    _, both = segment(run, scan, probabilities=True, mirror=True)
+    assert np.abs(plain.astype("f4") - both).max() > 1e-3
+
+
+def test_without_any_window_the_remedy_is_named(run, scan):
+    with pytest.raises(InputError, match="Set predict.window_shape"):
+        predict_scan(
+            load_network(run), scan, run.space, run.experiment.preprocess,
+            Predict(),
+        )  # fmt: skip
+
+
+def test_files_and_folders_become_label_maps_with_names(run, scan, tmp_path):
+    one = put(tmp_path / "in", "a.nii.gz", scan)
+    put(tmp_path / "in", "b.nii", scan)
+    out = tmp_path / "out"
+    options = Predict(probabilities=True)
+    written = predict_files([tmp_path / "in", one], out, run, options)
+    assert written == [out / "a.nii.gz", out / "b.nii.gz"]
+    found = volumes.read_label_volume(written[0])
+    expected, probabilities = segment(run, scan, probabilities=True)
+    np.testing.assert_array_equal(found.array, expected)
+    np.testing.assert_allclose(found.affine, scan.affine)
+    names = json.loads((out / "a.json").read_text())["labels"]
+    assert names["2"] == "left"
+    kept = nibabel.load(out / "probabilities" / "a.nii.gz")
+    np.testing.assert_allclose(kept.get_fdata(), probabilities, atol=2e-5)
+    assert b"Research use only" in bytes(kept.header["descrip"])
+
+
+def test_a_rerun_does_only_what_changed(run, scan, tmp_path, segmented):
+    source = put(tmp_path / "in", "a.nii.gz", scan)
+    put(tmp_path / "in", "b.nii.gz", scan)
+    out = tmp_path / "out"
+
+    def again(options=None, run=run):
+        segmented.clear()
+        predict_files([tmp_path / "in"], out, run, options)
+        return list(segmented)
+
+    assert again() == ["a.nii.gz", "b.nii.gz"]
+    assert again() == []
+    assert again(Predict(windows_per_batch=1)) == []
+    # another network, another option, another scan, a lost or foreign output
+    assert again(Predict(network="teacher")) == ["a.nii.gz", "b.nii.gz"]
+    assert again(Predict(overlap=0.25)) == ["a.nii.gz", "b.nii.gz"]
+    assert again() == ["a.nii.gz", "b.nii.gz"]
+    volumes.write_volume(source, Volume(scan.array[1:], scan.affine))
+    assert again() == ["a.nii.gz"]
+    (out / "b.nii.gz").unlink()
+    assert again() == ["b.nii.gz"]
+    volumes.write_volume(out / "b.nii.gz", scan)
+    assert again() == ["b.nii.gz"]
+    (out / "provenance.json").write_text("{damaged")
+    assert again() == ["a.nii.gz", "b.nii.gz"]
+
+
+def test_asking_for_probabilities_later_makes_them(run, scan, tmp_path):
+    put(tmp_path / "in", "a.nii.gz", scan)
+    out = tmp_path / "out"
+    predict_files([tmp_path / "in"], out, run)
+    predict_files([tmp_path / "in"], out, run, Predict(probabilities=True))
+    assert (out / "probabilities" / "a.nii.gz").is_file()
+
+
+def test_retrained_weights_make_everything_again(
+    run, scan, tmp_path, segmented
+):
+    put(tmp_path / "in", "a.nii.gz", scan)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "student.weights.h5").write_bytes(
+        (run.run_dir / "teacher.weights.h5").read_bytes()
+    )
+    other = dataclasses.replace(run, run_dir=copy)
+    predict_files([tmp_path / "in"], tmp_path / "out", run)
+    predict_files([tmp_path / "in"], tmp_path / "out", other)
+    assert segmented == ["a.nii.gz", "a.nii.gz"]
+
+
+def test_bad_scans_are_all_named_and_the_good_ones_written(
+    run, scan, tmp_path, segmented
+):
+    put(tmp_path / "in", "good.nii.gz", scan)
+    air = Volume(np.full_like(scan.array, -1000), scan.affine)
+    put(tmp_path / "in", "air.nii.gz", air)
+    (tmp_path / "in" / "text.nii.gz").write_text("not an image")
+    with pytest.raises(InputError) as caught:
+        predict_files([tmp_path / "in"], tmp_path / "out", run)
+    assert len(caught.value.faults) == 2
+    assert "text.nii.gz" in caught.value.faults[0]
+    assert "air.nii.gz: not segmented" in caught.value.faults[1]
+    assert (tmp_path / "out" / "good.nii.gz").is_file()
+    assert not (tmp_path / "out" / "air.nii.gz").exists()
+    assert "text.nii.gz" not in segmented
+
+
+def test_wrong_paths_are_all_named_before_anything_is_done(
+    run, scan, tmp_path, segmented
+):
+    good = put(tmp_path / "in", "a.nii.gz", scan)
+    same = put(tmp_path / "other", "a.nii", scan)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    table = tmp_path / "table.csv"
+    table.write_text("a,b")
+    inputs = [good, same, empty, table, tmp_path / "absent.nii.gz"]
+    with pytest.raises(InputError) as caught:
+        predict_files(inputs, tmp_path / "out", run)
+    text = str(caught.value)
+    assert len(caught.value.faults) == 4
+    for words in ("both would be written", "found none", "table.csv", "absent"):
+        assert words in text
+    assert segmented == []
+    with pytest.raises(InputError, match="expected NIfTI files or folders"):
+        predict_files([], tmp_path / "out", run)
+
+
+def test_a_scan_is_never_replaced_by_its_labels(run, scan, tmp_path):
+    source = put(tmp_path / "in", "a.nii.gz", scan)
+    with pytest.raises(InputError, match="would replace it"):
+        predict_files([source], tmp_path / "in", run)
+
+
+@pytest.fixture
+def cases(run, scan):
+    """Two cases of the declared database, both put into the test split."""
+    root = run.run_dir.parent / "cases"
+    for case in ("c1", "c2"):
+        put_case = root / case
+        put_case.mkdir(parents=True, exist_ok=True)
+        volumes.write_volume(put_case / "ct.nii.gz", scan)
+        labels = np.zeros(scan.shape, np.uint8)
+        labels[10, 10, 8:11] = [1, 2, 3]
+        volumes.write_volume(
+            put_case / "labels.nii.gz", Volume(labels, scan.affine)
+        )
+    splits = run.experiment.build.splits.model_copy(
+        update={"test_share": 1.0, "validation_share": 0.0}
+    )
+    build = run.experiment.build.model_copy(update={"splits": splits})
+    return run.experiment.model_copy(update={"build": build})
+
+
+def test_a_split_goes_into_a_folder_per_database(cases, run, scan, tmp_path):
+    written = predict_split(cases, "test", None, tmp_path)
+    assert written == [
+        tmp_path / "cases" / "c1.nii.gz",
+        tmp_path / "cases" / "c2.nii.gz",
+    ]
+    found = volumes.read_label_volume(written[1]).array
+    np.testing.assert_array_equal(found, segment(run, scan)[0])
+
+
+def test_unknown_split_or_database_is_named(cases, tmp_path):
+    with pytest.raises(InputError, match="Did you mean 'test'"):
+        predict_split(cases, "tests", None, tmp_path)
+    with pytest.raises(InputError, match="Did you mean 'cases'"):
+        predict_split(cases, "test", ["case"], tmp_path)
+    with pytest.raises(InputError, match="split 'train': no case"):
+        predict_split(cases, "train", ["cases"], tmp_path)
