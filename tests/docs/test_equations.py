@@ -41,8 +41,6 @@ def named(path: str) -> Any:
             if not ".".join(parts[:split]).startswith(error.name or "?"):
                 raise
             continue
-        # tfpartial.losses.consistency is a function in its package's
-        # namespace and a module at the same path: the import decides.
         for part in parts[split:]:
             found = getattr(found, part)
         return found

@@ -159,8 +159,9 @@ def test_weights_travel_between_differently_named_models(
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ({"filters": [4]}, "at least 2 levels, received 1"),
-        ({"dropout": [0.1] * 4}, "at most 3 rates.*received 4"),
+        ({"filters": [4]}, "at least 2 levels"),
+        ({"filters": [4, 0]}, "at least 1 channel"),
+        ({"dropout": [0.1] * 4}, "at most 3 rates.*found 4; remove 1"),
         ({"downsampling": "mean"}, "strided or max, received 'mean'"),
         ({"upsampling": "cubic"}, "transposed or nearest, received 'cubic'"),
         ({"normalization": "none"}, "instance or batch, received 'none'"),

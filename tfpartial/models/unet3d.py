@@ -10,6 +10,7 @@ from typing import Literal
 
 import keras
 
+from tfpartial.errors import InputError
 from tfpartial.models.blocks import Normalization, Parts, PatchNetwork
 from tfpartial.models.registry import register
 
@@ -50,11 +51,11 @@ def build_unet3d(
         2**(levels - 1), its `divisor`.
 
     Raises:
-        ValueError: fewer than 2 levels, more dropout rates than levels, or an
-            unknown kind.
+        InputError: fewer than 2 levels, or more dropout rates than levels.
+        ValueError: an unknown kind.
     """
     levels = len(filters)
-    rates = _rates(dropout, levels)
+    rates = _rates(dropout, filters)
     parts = Parts(normalization, seed)
     image = keras.Input((None, None, None, 1), name="image")
     x, skips = image, []
@@ -82,15 +83,21 @@ def build_unet3d(
     return network
 
 
-def _rates(dropout: Sequence[float], levels: int) -> list[float]:
+def _rates(dropout: Sequence[float], filters: Sequence[int]) -> list[float]:
     """Return one dropout rate per level, bottleneck first."""
-    if levels < 2:
-        raise ValueError(
-            f"filters: expected at least 2 levels, received {levels}."
+    levels = len(filters)
+    faults = []
+    if levels < 2 or min(filters) < 1:
+        faults.append(
+            "network.filters: expected at least 2 levels of at least 1 "
+            f"channel, found {list(filters)}."
         )
     if len(dropout) > levels:
-        raise ValueError(
-            f"dropout: expected at most {levels} rates (one per level of "
-            f"filters), received {len(dropout)}."
+        faults.append(
+            f"network.dropout: expected at most {levels} rates (one per entry "
+            f"of filters), found {len(dropout)}; remove "
+            f"{len(dropout) - levels}."
         )
+    if faults:
+        raise InputError(*faults)
     return [float(rate) for rate in dropout] + [0.0] * (levels - len(dropout))
