@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tfpartial.config import Experiment
-from tfpartial.config.load import label_space_of
+from tfpartial.config.meaning import label_space_of
 from tfpartial.data.record_schema import TFDS_VERSION
 from tfpartial.data.records import read_cases_file
 from tfpartial.databases import check_declared_labels_occur, stored_values

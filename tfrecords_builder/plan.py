@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfpartial.config import Database, Experiment
-from tfpartial.config.load import label_space_of
+from tfpartial.config.meaning import label_space_of
 from tfpartial.data.record_schema import SPLITS, TFDS_VERSION
 from tfpartial.data.records import RecordStore, read_cases_file
 from tfpartial.databases import (

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfpartial.config import Experiment
-from tfpartial.config.load import label_space_of
+from tfpartial.config.meaning import label_space_of
 from tfpartial.data.record_schema import (
     CASES_FILE,
     INDEX_FILE,

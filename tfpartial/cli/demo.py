@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfpartial.cli.stages import ensure_phantom_records
 from tfpartial.config import Database, Experiment
-from tfpartial.config.load import label_space_of
+from tfpartial.config.meaning import label_space_of
 from tfpartial.databases import Case, find_cases, read_case, split_cases
 from tfpartial.databases.stored_values import stored_values
 from tfpartial.evaluation.evaluate import evaluate_predictions

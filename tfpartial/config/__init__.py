@@ -5,10 +5,12 @@ Out: frozen pydantic models (`Experiment` and its parts).
 Before: nothing. After: every stage door takes a part of `Experiment`.
 """
 
+from tfpartial.config.database import CaseOverride, Database
 from tfpartial.config.experiment import (
     Augment,
     Build,
     Evaluate,
+    Experiment,
     Export,
     Fit,
     Network,
@@ -16,10 +18,9 @@ from tfpartial.config.experiment import (
     Predict,
     Preprocess,
     Sampling,
-    Experiment,
 )
-from tfpartial.config.database import CaseOverride, Database
 from tfpartial.config.load import load_experiment, write_resolved
+from tfpartial.config.meaning import label_space_of
 
 __all__ = [
     "Augment",
@@ -35,6 +36,7 @@ __all__ = [
     "Predict",
     "Preprocess",
     "Sampling",
+    "label_space_of",
     "load_experiment",
     "write_resolved",
 ]

@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tfpartial.config.experiment import Experiment, Phantom
+from tfpartial.config.meaning import check_meaning
 from tfpartial.errors import Faults, InputError, did_you_mean
-from tfpartial.labels import Label, LabelSpace
 
 PHANTOM = "phantom:"
 
@@ -42,16 +42,9 @@ def load_experiment(
     try:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:
-        raise InputError(*_describe(error, raw, path)) from None
-    _check_meaning(experiment, path)
+        raise InputError(*_describe(error, path)) from None
+    check_meaning(experiment, path)
     return experiment
-
-
-def label_space_of(experiment: Experiment) -> LabelSpace:
-    """Build the label space that an experiment declares."""
-    return LabelSpace(
-        tuple(Label(**entry.model_dump()) for entry in experiment.label_space)
-    )
 
 
 def write_resolved(experiment: Experiment, path: str | Path) -> None:
@@ -168,7 +161,7 @@ def _apply(raw: dict[str, Any], override: str, faults: Faults) -> None:
         faults.add(f"override '{override}': value is not YAML: {error}")
 
 
-def _describe(error: ValidationError, raw: Any, path: Path) -> list[str]:
+def _describe(error: ValidationError, path: Path) -> list[str]:
     """Turn pydantic's findings into one sentence each."""
     sentences = []
     for finding in error.errors():
@@ -214,47 +207,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         if found is not None:
             return found
     return None
-
-
-def _check_meaning(experiment: Experiment, path: Path) -> None:
-    """Check what one field says about another."""
-    space = label_space_of(experiment)
-    with Faults() as faults:
-        names = [database.name for database in experiment.databases]
-        for name in sorted({n for n in names if names.count(n) > 1}):
-            faults.add(f"{path}: database '{name}' is declared twice.")
-        for database in experiment.databases:
-            targets = []
-            for target in database.values.values():
-                targets += target if isinstance(target, list) else [target]
-            targets += database.annotated or []
-            for override in database.cases.values():
-                targets += override.annotated or []
-            for target in dict.fromkeys(targets):
-                if target in ("ignore", *space.names):
-                    continue
-                faults.add(
-                    f"database '{database.name}': label '{target}' is not in "
-                    f"the label space ({', '.join(space.names[1:])})."
-                    + did_you_mean(target, space.names)
-                )
-        sections = {
-            "sampling.weights": experiment.sampling.weights,
-            "sampling.supervision": experiment.sampling.supervision,
-            "build.splits.validation_cases": (
-                experiment.build.splits.validation_cases
-            ),
-        }
-        for section, mapping in sections.items():
-            for name in mapping:
-                if name not in names:
-                    faults.add(
-                        f"{path}: '{section}.{name}': no such database."
-                        + did_you_mean(name, names)
-                    )
-        ramp = experiment.fit.consistency
-        if ramp.ramp_start > ramp.ramp_end:
-            faults.add(
-                f"{path}: 'fit.consistency': expected ramp_start <= ramp_end, "
-                f"found {ramp.ramp_start} > {ramp.ramp_end}."
-            )

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 import tfpartial
 from tfpartial.config import Database, Experiment
-from tfpartial.config.load import label_space_of
+from tfpartial.config.meaning import label_space_of
 from tfpartial.databases import (
     Case,
     Split,

@@ -7,6 +7,7 @@ written by training. Out: `LoadedRun`, `keras.Model`.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +15,7 @@ from typing import Literal
 import keras
 
 from tfpartial.config import Experiment, load_experiment
-from tfpartial.config.load import label_space_of
+from tfpartial.config.meaning import label_space_of
 from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace
 from tfpartial.models import build_network
@@ -108,8 +109,11 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
         **sizes,
     )
     try:
-        network.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            # Keras only warns where a layer finds no weights in the file.
+            warnings.simplefilter("error", UserWarning)
+            network.load_weights(path)
+    except (ValueError, OSError, KeyError, UserWarning) as error:
         raise InputError(
             f"{path}: these weights do not fit the network that "
             f"{run.run_dir / 'config.yaml'} declares "

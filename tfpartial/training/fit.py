@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 from collections.abc import Callable
@@ -12,18 +10,19 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import yaml
 
-from tfpartial.config import Experiment, write_resolved
-from tfpartial.config.load import label_space_of
+from tfpartial.config import Experiment
+from tfpartial.config.meaning import label_space_of
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
+from tfpartial.inference.windows import check_window
 from tfpartial.models import build_network
 from tfpartial.training import runtime, schedules
 from tfpartial.training.checkpoints import Checkpoints
 from tfpartial.training.mean_teacher import MeanTeacher
+from tfpartial.training.run_dir import claim_run_dir
 from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.training.validation import (
     WholeScanValidation,
@@ -31,9 +30,6 @@ from tfpartial.training.validation import (
 )
 
 log = logging.getLogger(__name__)
-# May differ between the calls of one run: they do not change its result.
-_FREE_FIELDS = (("sampling", "readers"), ("build", "workers"), ("predict",),
-                ("export",), ("evaluate",))  # fmt: skip
 
 
 def fit(
@@ -66,7 +62,7 @@ def fit(
     _check_batch(experiment, strategy)
     if worker == 0:
         description = runtime.describe_run(strategy_name, devices)
-        _claim_run_dir(experiment, run_dir, description)
+        claim_run_dir(experiment, stores, run_dir, description)
     runtime.set_up_determinism(experiment.seed, experiment.fit.precision)
     with strategy.scope():
         model = build_model(experiment)
@@ -74,6 +70,11 @@ def fit(
             model, run_dir, experiment.fit.keep_checkpoints, worker
         )
         step = checkpoints.restore()
+    check_window(
+        experiment.fit.patch_shape,
+        model.student.context_voxels,
+        model.student.divisor,
+    )
     _say_plan(experiment, strategy, stores, step)
     per_epoch = experiment.fit.steps_per_epoch
     if step >= experiment.fit.epochs * per_epoch:
@@ -237,58 +238,6 @@ def _check_batch(
             f"fit.global_batch_size: expected a multiple of the {replicas} "
             f"replicas, found {experiment.fit.global_batch_size}."
         )
-
-
-def _claim_run_dir(
-    experiment: Experiment, run_dir: Path, description: dict[str, Any]
-) -> None:
-    """Write what the run is, or check that the directory holds this run.
-
-    Raises:
-        InputError: another experiment, or other records, made the directory.
-    """
-    manifest = Path(experiment.records_dir) / "manifest.json"
-    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    description |= {"seed": experiment.seed, "manifest_sha256": digest}
-    config, about = run_dir / "config.yaml", run_dir / "run.json"
-    if config.exists():
-        before = yaml.safe_load(config.read_text(encoding="utf-8"))
-        now = experiment.model_dump(mode="json")
-        differing = _differences(before, now)
-        earlier = json.loads(about.read_text(encoding="utf-8"))
-        if earlier.get("manifest_sha256") != digest:
-            differing.append("records (the manifest has another hash)")
-        if differing:
-            raise InputError(
-                f"{run_dir}: holds a run of another experiment; it differs in "
-                f"{', '.join(differing)}. Choose another run_dir, or remove "
-                f"this one."
-            )
-    run_dir.mkdir(parents=True, exist_ok=True)
-    beside = run_dir / ".run.json.tmp"
-    beside.write_text(json.dumps(description, indent=1), encoding="utf-8")
-    os.replace(beside, about)
-    if not config.exists():
-        write_resolved(experiment, run_dir / ".config.tmp")
-        os.replace(run_dir / ".config.tmp", config)
-
-
-def _differences(
-    before: Any, now: Any, path: tuple[str, ...] = ()
-) -> list[str]:
-    """Dotted names of the fields in which two resolved configs differ."""
-    if path in _FREE_FIELDS or before == now:
-        return []
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return [".".join(path)]
-    names = list(dict.fromkeys([*before, *now]))
-    return [
-        difference
-        for name in names
-        for difference in _differences(
-            before.get(name), now.get(name), (*path, name)
-        )
-    ]
 
 
 def _say_plan(

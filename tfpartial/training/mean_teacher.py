@@ -105,6 +105,8 @@ class MeanTeacher(keras.Model):
             self.consistency_loss = keras.metrics.Mean("consistency_loss")
             self.teacher_dice = StreamingDice(label_names, "teacher_dice")
         self.wait_seconds = 0.0
+        self.train_function: Any = None
+        self.test_function: Any = None
         self.built = True
 
     def _adopt(self, teacher: keras.Model) -> None:

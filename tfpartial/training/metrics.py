@@ -10,7 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 
-def confusion(labels: Any, predicted: Any, num_stored: int, num_labels: int):
+def confusion(
+    labels: Any, predicted: Any, num_stored: int, num_labels: int
+) -> Any:
     """Count voxels per (sample, stored value, predicted label).
 
     Args:

@@ -117,7 +117,7 @@ def worker_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """Return (index of this worker, number of workers)."""
     resolver = getattr(strategy, "cluster_resolver", None)
     spec = resolver.cluster_spec().as_dict() if resolver else {}
-    if not spec:
+    if resolver is None or not spec:
         return 0, 1
     return int(resolver.task_id), len(spec["worker"])
 

@@ -1,0 +1,80 @@
+"""What one field of an `Experiment` says about another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tfpartial.config.database import IGNORE, Database
+from tfpartial.config.experiment import Experiment
+from tfpartial.errors import Faults, did_you_mean
+from tfpartial.labels import Label, LabelSpace
+
+
+def label_space_of(experiment: Experiment) -> LabelSpace:
+    """Build the label space that an experiment declares."""
+    return LabelSpace(
+        tuple(Label(**entry.model_dump()) for entry in experiment.label_space)
+    )
+
+
+def check_meaning(experiment: Experiment, path: Path) -> None:
+    """Check names across sections, and the order of the ramp.
+
+    Raises:
+        InputError: with every fault.
+    """
+    space = label_space_of(experiment)
+    with Faults() as faults:
+        names = [database.name for database in experiment.databases]
+        for name in sorted({n for n in names if names.count(n) > 1}):
+            faults.add(f"{path}: database '{name}' is declared twice.")
+        for database in experiment.databases:
+            _check_labels(database, space, faults)
+        _check_database_names(experiment, names, path, faults)
+        ramp = experiment.fit.consistency
+        if ramp.ramp_start > ramp.ramp_end:
+            faults.add(
+                f"{path}: 'fit.consistency': expected ramp_start <= ramp_end, "
+                f"found {ramp.ramp_start} > {ramp.ramp_end}."
+            )
+
+
+def _targets(database: Database) -> Iterator[str]:
+    """Yield every label name that a database speaks of."""
+    for target in database.values.values():
+        yield from [target] if isinstance(target, str) else target
+    yield from database.annotated or ()
+    for override in database.cases.values():
+        yield from override.annotated or ()
+
+
+def _check_labels(
+    database: Database, space: LabelSpace, faults: Faults
+) -> None:
+    for target in dict.fromkeys(_targets(database)):
+        if target not in (IGNORE, *space.names):
+            faults.add(
+                f"database '{database.name}': label '{target}' is not in "
+                f"the label space ({', '.join(space.names[1:])})."
+                + did_you_mean(target, space.names)
+            )
+
+
+def _check_database_names(
+    experiment: Experiment, names: list[str], path: Path, faults: Faults
+) -> None:
+    sections: dict[str, list[str]] = {
+        "sampling.weights": list(experiment.sampling.weights),
+        "sampling.supervision": list(experiment.sampling.supervision),
+        "build.splits.validation_cases": list(
+            experiment.build.splits.validation_cases
+        ),
+    }
+    for section, mentioned in sections.items():
+        for name in mentioned:
+            if name not in names:
+                faults.add(
+                    f"{path}: '{section}.{name}': no such database."
+                    + did_you_mean(name, names)
+                )

@@ -1,0 +1,84 @@
+"""The run directory: says what it is, and belongs to one experiment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tfpartial.config import Experiment, write_resolved
+from tfpartial.data.records import RecordStore
+from tfpartial.errors import InputError
+
+# May differ between the calls of one run: they do not change its result.
+FREE_FIELDS = (("sampling", "readers"), ("build", "workers"), ("predict",),
+                ("export",), ("evaluate",))  # fmt: skip
+
+
+def claim_run_dir(
+    experiment: Experiment,
+    stores: dict[str, RecordStore],
+    run_dir: Path,
+    description: dict[str, Any],
+) -> None:
+    """Write what the run is, or check that the directory holds this run.
+
+    Raises:
+        InputError: another experiment, or other records, made the directory.
+    """
+    records_dir = Path(experiment.records_dir)
+    description |= {
+        "seed": experiment.seed,
+        "manifest_sha256": _sha256(records_dir / "manifest.json"),
+        "records_sha256": {
+            name: _sha256(store.folder / "cases.json")
+            for name, store in stores.items()
+        },
+    }
+    config, about = run_dir / "config.yaml", run_dir / "run.json"
+    if config.exists():
+        before = yaml.safe_load(config.read_text(encoding="utf-8"))
+        now = experiment.model_dump(mode="json")
+        differing = _differences(before, now)
+        earlier = json.loads(about.read_text(encoding="utf-8"))
+        if earlier.get("records_sha256") != description["records_sha256"]:
+            differing.append("its records (they were built anew since)")
+        if differing:
+            raise InputError(
+                f"{run_dir}: holds a run of another experiment; it differs in "
+                f"{', '.join(differing)}. Choose another run_dir, or remove "
+                f"this one."
+            )
+    run_dir.mkdir(parents=True, exist_ok=True)
+    beside = run_dir / ".run.json.tmp"
+    beside.write_text(json.dumps(description, indent=1), encoding="utf-8")
+    os.replace(beside, about)
+    if not config.exists():
+        write_resolved(experiment, run_dir / ".config.tmp")
+        os.replace(run_dir / ".config.tmp", config)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _differences(
+    before: Any, now: Any, path: tuple[str, ...] = ()
+) -> list[str]:
+    """Dotted names of the fields in which two resolved configs differ."""
+    if path in FREE_FIELDS or before == now:
+        return []
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [".".join(path)]
+    names = list(dict.fromkeys([*before, *now]))
+    return [
+        difference
+        for name in names
+        for difference in _differences(
+            before.get(name), now.get(name), (*path, name)
+        )
+    ]
