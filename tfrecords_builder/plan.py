@@ -20,11 +20,11 @@ from tfpartial.data.record_schema import SPLITS, TFDS_VERSION
 from tfpartial.data.records import RecordStore, read_cases_file
 from tfpartial.databases import (
     Case,
-    find_cases,
-    split_cases,
+    check_database_names,
+    declared_cases,
     stored_values,
 )
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace
 from tfrecords_builder.fingerprints import (
     case_fingerprint,
@@ -80,24 +80,13 @@ def make_plans(
     Raises:
         InputError: every fault of every database together.
     """
-    names = [database.name for database in experiment.databases]
-    with Faults() as faults:
-        for name in only or []:
-            if name not in names:
-                faults.add(
-                    f"database '{name}': not declared in the config "
-                    f"({', '.join(names)})." + did_you_mean(name, names)
-                )
+    check_database_names(
+        only or (), [database.name for database in experiment.databases]
+    )
     space = label_space_of(experiment)
-    cases = {}
-    with Faults() as faults:
-        for database in experiment.databases:
-            try:
-                cases[database.name] = find_cases(database, space)
-            except InputError as error:
-                faults.add(error)
-    excluded = {d.name: d.exclude for d in experiment.databases}
-    split_of = split_cases(cases, experiment.build.splits, excluded)
+    cases, split_of = declared_cases(
+        experiment.databases, space, experiment.build.splits
+    )
     return [
         _plan(experiment, database, cases[database.name], split_of, space)
         for database in experiment.databases

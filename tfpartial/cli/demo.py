@@ -14,7 +14,11 @@ from pathlib import Path
 from tfpartial.cli.stages import ensure_phantom_records
 from tfpartial.config import Database, Experiment
 from tfpartial.config.meaning import label_space_of
-from tfpartial.databases import Case, find_cases, read_case, split_cases
+from tfpartial.databases import (
+    Case,
+    cases_of_split,
+    read_case,
+)
 from tfpartial.databases.stored_values import stored_values
 from tfpartial.evaluation.evaluate import evaluate_predictions
 from tfpartial.evaluation.groups import stored_names
@@ -106,18 +110,12 @@ def _predict_and_evaluate(
 
 
 def _first_test_case(experiment: Experiment) -> Case:
-    space = label_space_of(experiment)
-    cases = {
-        database.name: find_cases(database, space)
-        for database in experiment.databases
-    }
-    splits = split_cases(cases, experiment.build.splits)
-    database = DATABASE if DATABASE in cases else next(iter(cases))
-    return next(
-        case
-        for case in cases[database]
-        if splits[database, case.case_id] == "test"
-    )
+    return cases_of_split(
+        experiment.databases,
+        label_space_of(experiment),
+        experiment.build.splits,
+        "test",
+    )[0]
 
 
 def _export_and_use(

@@ -7,6 +7,11 @@ After: tfrecords_builder writes them as records; evaluation reads references.
 """
 
 from tfpartial.databases.cases import Case, find_cases
+from tfpartial.databases.declared import (
+    cases_of_split,
+    check_database_names,
+    declared_cases,
+)
 from tfpartial.databases.exact_hash import exact_hash
 from tfpartial.databases.patients import patient_of
 from tfpartial.databases.read import read_case
@@ -21,7 +26,10 @@ __all__ = [
     "Case",
     "Split",
     "StoredValues",
+    "cases_of_split",
+    "check_database_names",
     "check_declared_labels_occur",
+    "declared_cases",
     "exact_hash",
     "find_cases",
     "patient_of",

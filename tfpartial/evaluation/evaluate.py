@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from tqdm import tqdm
 
@@ -23,13 +23,11 @@ from tfpartial.config import Database, Experiment
 from tfpartial.config.meaning import label_space_of
 from tfpartial.databases import (
     Case,
-    Split,
-    find_cases,
+    cases_of_split,
     read_case,
-    split_cases,
     stored_values,
 )
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.errors import Faults, InputError
 from tfpartial.evaluation.groups import structures_of
 from tfpartial.evaluation.predictions import (
     find_predictions,
@@ -92,7 +90,13 @@ def evaluate_predictions(
     """
     predictions_dir = Path(predictions_dir)
     space = label_space_of(experiment)
-    cases = _cases_of_split(experiment, space, split, databases)
+    cases = cases_of_split(
+        experiment.databases,
+        space,
+        experiment.build.splits,
+        split,
+        databases,
+    )
     options = experiment.evaluate
     paths = find_predictions(predictions_dir, cases, options.missing)
     by_name = {database.name: database for database in experiment.databases}
@@ -179,62 +183,6 @@ def _results(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         yield from pool.map(score_job, jobs[1:])
-
-
-def _cases_of_split(
-    experiment: Experiment,
-    space: LabelSpace,
-    split: str,
-    databases: Sequence[str] | None,
-) -> list[Case]:
-    """Return the cases to score, by database and case in declared order."""
-    known = [database.name for database in experiment.databases]
-    _check_choice(split, databases or (), known)
-    # All databases are read even if one is wanted: the split guards patients
-    # across databases.
-    splits = experiment.build.splits
-    found: dict[str, list[Case]] = {}
-    with Faults() as faults:
-        for database in experiment.databases:
-            try:
-                found[database.name] = find_cases(
-                    database, space, splits.patient_pattern
-                )
-            except InputError as error:
-                faults.add(error)
-    excluded = {d.name: d.exclude for d in experiment.databases}
-    assigned = split_cases(found, splits, excluded)
-    wanted = [name for name in known if name in (databases or known)]
-    cases = [
-        case
-        for name in wanted
-        for case in found[name]
-        if assigned[name, case.case_id] == split
-    ]
-    if not cases:
-        raise InputError(
-            f"split '{split}': no case of {', '.join(wanted)} is in it. "
-            f"Choose another split, or change build.splits."
-        )
-    return cases
-
-
-def _check_choice(
-    split: str, databases: Sequence[str], known: Sequence[str]
-) -> None:
-    """Refuse a split or database that does not exist."""
-    with Faults() as faults:
-        if split not in get_args(Split):
-            faults.add(
-                f"split: expected {', '.join(get_args(Split))}, found "
-                f"'{split}'." + did_you_mean(split, get_args(Split))
-            )
-        for name in databases:
-            if name not in known:
-                faults.add(
-                    f"databases: '{name}' is not declared "
-                    f"({', '.join(known)})." + did_you_mean(name, known)
-                )
 
 
 def _provenance(
