@@ -1,6 +1,7 @@
 """SavedModel and ONNX do what predict does, without Keras or tfpartial."""
 
 import dataclasses
+import functools
 import json
 import logging
 import shutil
@@ -14,7 +15,7 @@ from tfpartial.errors import InputError
 from tfpartial.inference import export, export_check
 from tfpartial.inference.export import export_run
 from tfpartial.inference.export_check import segment_elsewhere
-from tfpartial.inference.load_network import load_network
+from tfpartial.inference.load_network import load_network, load_run
 from tfpartial.inference.predict import predict_scan
 from tfpartial.volumes import Volume
 
@@ -56,9 +57,14 @@ def rearranged(array, order, flips):
     return np.ascontiguousarray(array.transpose(order)[turned])
 
 
+@functools.cache
+def network_of(run_dir):
+    return load_network(load_run(run_dir))
+
+
 def expected_labels(run, volume):
     labels, _ = predict_scan(
-        load_network(run),
+        network_of(run.run_dir),
         volume,
         run.space,
         run.experiment.preprocess,
@@ -75,6 +81,7 @@ def segment(model, volume):
     )["labels"].numpy()
 
 
+@pytest.mark.slow
 def test_equals_predict_where_keras_cannot_be_imported(exported, run, scan):
     found = segment_elsewhere(exported, scan)
     expected = expected_labels(run, scan)
@@ -130,7 +137,7 @@ def test_the_patch_signature_is_the_network(model, run, scan):
     )
     scale = np.maximum(sd, 1)[:, None, None, None, None]
     image = (hu.clip(-200, 200) - mean[:, None, None, None, None]) / scale
-    logits = load_network(run)(image.astype("f4"), training=False)
+    logits = network_of(run.run_dir)(image.astype("f4"), training=False)
     np.testing.assert_allclose(found["logits"], logits, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(
         found["probabilities"], tf.nn.softmax(logits), atol=1e-5
@@ -142,7 +149,7 @@ def test_mirroring_is_in_the_graph(run, scan):
     other = dataclasses.replace(
         run, experiment=run.experiment.model_copy(update={"predict": predict})
     )
-    found = export.scan_function(load_network(run), other)(
+    found = tf.function(export.scan_function(network_of(run.run_dir), other))(
         tf.constant(scan.array, tf.float32), tf.constant(scan.affine)
     )["labels"]
     assert (found != expected_labels(other, scan)).numpy().mean() <= MAX_SHARE
@@ -198,6 +205,9 @@ def test_an_export_that_differs_is_not_put_in_place(run, tmp_path, monkeypatch):
         export_check,
         "segment_elsewhere",
         lambda path, scan: np.full(scan.shape, 3, np.uint8),
+    )
+    monkeypatch.setattr(
+        export, "_write_saved_model", lambda network, run, path: path.mkdir()
     )
     with pytest.raises(RuntimeError, match="was not put in place"):
         export_run(run, "student", tmp_path / "model")

@@ -7,6 +7,7 @@ import tensorflow as tf
 from tfpartial import volumes
 from tfpartial.inference import graph_preprocess as graph
 from tfpartial.inference import graph_window
+from tfpartial.inference.graph_frame import frame_of
 from tfpartial.inference.sliding_window import sliding_window
 from tfpartial.volumes import Volume
 
@@ -44,7 +45,7 @@ def in_graph(volume, spacing=SPACING_MM):
         ]
     )
     def prepare(hu, affine):
-        frame = graph.frame_of(tf.shape(hu), affine, spacing)
+        frame = frame_of(tf.shape(hu), affine, spacing)
         canonical = graph.resample_to_canonical(hu, frame)
         mean, sd = graph.body_statistics(canonical, HU_WINDOW, -500.0)
         labels = tf.cast(canonical // 16 % 256, tf.uint8)

@@ -35,9 +35,10 @@ def test_missing_weights_say_what_there_is(run, tmp_path):
         load_network(load_run(tmp_path), "teacher")
 
 
-def test_weights_of_another_network_are_refused(run, tmp_path):
+@pytest.mark.parametrize("filters", ["- 4\n  - 12", "- 4\n  - 8\n  - 8"])
+def test_weights_of_another_network_are_refused(run, tmp_path, filters):
     text = (run.run_dir / "config.yaml").read_text()
-    other = text.replace("- 4\n  - 8", "- 4\n  - 12")
+    other = text.replace("- 4\n  - 8", filters)
     assert other != text
     (tmp_path / "config.yaml").write_text(other)
     name = "student.weights.h5"

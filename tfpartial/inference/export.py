@@ -22,6 +22,7 @@ from tfpartial import __version__
 from tfpartial.errors import InputError
 from tfpartial.inference import graph_preprocess as graph
 from tfpartial.inference.export_check import check_onnx, check_saved_model
+from tfpartial.inference.graph_frame import frame_of
 from tfpartial.inference.graph_window import sliding_window_labels
 from tfpartial.inference.load_network import LoadedRun, Which, load_network
 from tfpartial.inference.sliding_window import (
@@ -138,9 +139,7 @@ def scan_function(
     def segment_scan(
         volume_hu: tf.Tensor, affine: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        frame = graph.frame_of(
-            tf.shape(volume_hu), affine, preprocess.spacing_mm
-        )
+        frame = frame_of(tf.shape(volume_hu), affine, preprocess.spacing_mm)
         hu = graph.resample_to_canonical(volume_hu, frame)
         statistics = graph.body_statistics(
             hu, preprocess.hu_window, preprocess.body_threshold_hu

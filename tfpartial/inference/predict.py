@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,15 +17,16 @@ from tqdm import tqdm
 
 from tfpartial import volumes
 from tfpartial.config import Experiment, Predict, Preprocess
-from tfpartial.databases import find_cases, split_cases
+from tfpartial.databases import Case, find_cases, split_cases
 from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.inference.input_files import find_input_files, stem
 from tfpartial.inference.load_network import (
     LoadedRun,
     load_network,
     load_run,
 )
 from tfpartial.inference.probabilities import write_probabilities
-from tfpartial.inference.provenance import Provenance, prediction_key
+from tfpartial.inference.provenance import Job, Provenance, prediction_key
 from tfpartial.inference.sliding_window import (
     context_of,
     patch_function,
@@ -36,23 +37,7 @@ from tfpartial.labels import LabelSpace
 from tfpartial.volumes import Volume
 
 log = logging.getLogger(__name__)
-SUFFIXES = (".nii", ".nii.gz")
 PROBABILITIES_DIR = "probabilities"
-
-
-@dataclass(frozen=True)
-class Job:
-    """One scan to segment.
-
-    Attributes:
-        source: NIfTI file of the scan, HU.
-        output: where its label map belongs.
-        prone_turn: the affine does not know that the patient lies prone.
-    """
-
-    source: Path
-    output: Path
-    prone_turn: bool = False
 
 
 def predict_scan(
@@ -73,8 +58,7 @@ def predict_scan(
         preprocess: spacing, window and body threshold of the training.
         options: overlap, mirroring, probabilities, window.
         prone_turn: turn the patient (both axes) before the network.
-        window_shape: used where `options.window_shape` is null: the
-            training patch.
+        window_shape: for `options.window_shape` null: the training patch.
 
     Returns:
         labels: uint8, on the scan's own grid, in its own voxel order.
@@ -151,10 +135,10 @@ def predict_files(
             before anything is done; unusable scans, all named, after the
             good ones were written.
     """
-    paths = _input_files(inputs)
+    paths = find_input_files(inputs)
     out_dir = Path(out_dir)
     jobs = [
-        Job(path, out_dir / f"{_stem(path)}.nii.gz", prone_turn)
+        Job(path, out_dir / f"{stem(path)}.nii.gz", prone_turn)
         for path in paths
     ]
     return run_jobs(jobs, run, options or run.experiment.predict)
@@ -179,53 +163,67 @@ def predict_split(
         The label maps, finished earlier ones included.
 
     Raises:
-        InputError: as `predict_files`; and an unknown split or database, or
-            a split without a case.
+        InputError: as `predict_files`; unknown split or database; no case.
     """
     run = load_run(experiment.run_dir)
-    if split not in ("train", "validation", "test"):
-        raise InputError(
-            f"split: expected train, validation or test, found '{split}'."
-            + did_you_mean(split, ("train", "validation", "test"))
-        )
     known = [database.name for database in experiment.databases]
     with Faults() as faults:
+        splits = ("train", "validation", "test")
+        if split not in splits:
+            faults.add(
+                f"split: expected train, validation or test, found '{split}'."
+                + did_you_mean(split, splits)
+            )
         for name in databases or ():
             if name not in known:
                 faults.add(
                     f"databases: '{name}' is not declared "
                     f"({', '.join(known)})." + did_you_mean(name, known)
                 )
-    # All databases are read even if one is wanted: the split guards
-    # patients across databases.
+    chosen = databases or known
+    jobs = [
+        Job(
+            case.image_path,
+            Path(out_dir) / case.database / f"{case.case_id}.nii.gz",
+            case.prone_turn,
+        )
+        for case in _cases_in_split(experiment, run.space, split)
+        if case.database in chosen
+    ]
+    if not jobs:
+        raise InputError(
+            f"split '{split}': no case of {', '.join(chosen)} is in it. "
+            f"Choose another split, or change build.splits."
+        )
+    return run_jobs(jobs, run, experiment.predict)
+
+
+def _cases_in_split(
+    experiment: Experiment, space: LabelSpace, split: str
+) -> list[Case]:
+    """Return the cases of a split in every database.
+
+    All databases are read even if one is wanted: a split also guards
+    patients that are in two of them.
+    """
     splits = experiment.build.splits
     cases = {}
     with Faults() as faults:
         for database in experiment.databases:
             try:
                 cases[database.name] = find_cases(
-                    database, run.space, splits.patient_pattern
+                    database, space, splits.patient_pattern
                 )
             except InputError as error:
                 faults.add(error)
     excluded = {d.name: d.exclude for d in experiment.databases}
     assigned = split_cases(cases, splits, excluded)
-    jobs = [
-        Job(
-            case.image_path,
-            Path(out_dir) / name / f"{case.case_id}.nii.gz",
-            case.prone_turn,
-        )
-        for name in databases or known
-        for case in cases[name]
+    return [
+        case
+        for name, found in cases.items()
+        for case in found
         if assigned[name, case.case_id] == split
     ]
-    if not jobs:
-        raise InputError(
-            f"split '{split}': no case of {', '.join(databases or known)} is "
-            f"in it. Choose another split, or change build.splits."
-        )
-    return run_jobs(jobs, run, experiment.predict)
 
 
 def run_jobs(
@@ -236,6 +234,26 @@ def run_jobs(
     Every scan is read once before the first is segmented, so that all bad
     ones are known in the first minutes; the good ones are then done.
     """
+    faults = Faults()
+    pending = _unfinished(jobs, run, options, faults)
+    network = load_network(run, options.network) if pending else None
+    for job, key in tqdm(pending, desc="segment", unit="scan"):
+        try:
+            _segment(job, network, run, options)
+        except InputError as error:
+            fault = f"{job.source}: not segmented: {error}"
+            faults.add(fault)
+            log.error("%s", fault)
+            continue
+        Provenance(job.output.parent).add(job.output, key)
+    faults.raise_if_any()
+    return [job.output for job in jobs]
+
+
+def _unfinished(
+    jobs: Sequence[Job], run: LoadedRun, options: Predict, faults: Faults
+) -> list[tuple[Job, dict[str, Any]]]:
+    """Return readable scans to do and what makes them; collect the others."""
     for job in jobs:
         if job.output.resolve() == job.source.resolve():
             raise InputError(
@@ -243,8 +261,7 @@ def run_jobs(
                 f"another folder for the predictions."
             )
     weights = run.weights_hash(options.network)
-    pending: list[tuple[Job, dict[str, object]]] = []
-    faults = Faults()
+    pending = []
     for job in tqdm(jobs, desc="check scans", unit="scan"):
         try:
             volumes.read_volume(job.source)
@@ -255,19 +272,7 @@ def run_jobs(
         key = prediction_key(run, options, weights, job)
         if not Provenance(job.output.parent).holds(job.output, key):
             pending.append((job, key))
-    if pending:
-        network = load_network(run, options.network)
-        for job, key in tqdm(pending, desc="segment", unit="scan"):
-            try:
-                _segment(job, network, run, options)
-            except InputError as error:
-                fault = f"{job.source}: not segmented: {error}"
-                faults.add(fault)
-                log.error("%s", fault)
-                continue
-            Provenance(job.output.parent).add(job.output, key)
-    faults.raise_if_any()
-    return [job.output for job in jobs]
+    return pending
 
 
 def _segment(
@@ -293,48 +298,3 @@ def _segment(
         write_probabilities(
             folder / job.output.name, probabilities, volume.affine, names
         )
-
-
-def _stem(path: Path) -> str:
-    """Return a file name without .nii or .nii.gz."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
-
-
-def _input_files(inputs: Sequence[str | Path]) -> list[Path]:
-    """Return NIfTI files named or in named folders, each name once."""
-    found: list[Path] = []
-    with Faults() as faults:
-        for path in map(Path, inputs):
-            if path.is_dir():
-                inside = [p for p in sorted(path.iterdir()) if _is_nifti(p)]
-                if not inside:
-                    faults.add(
-                        f"{path}: expected NIfTI files ({', '.join(SUFFIXES)})"
-                        f" directly in this folder, found none."
-                    )
-                found += inside
-            elif not path.exists():
-                faults.add(f"{path}: expected a file or folder, found none.")
-            elif not _is_nifti(path):
-                faults.add(
-                    f"{path}: expected a NIfTI file ({', '.join(SUFFIXES)}). "
-                    f"Convert it first."
-                )
-            else:
-                found.append(path)
-        owners: dict[str, Path] = {}
-        for path in dict.fromkeys(found):
-            owner = owners.setdefault(_stem(path), path)
-            if owner != path:
-                faults.add(
-                    f"{owner} and {path}: both would be written as "
-                    f"{_stem(path)}.nii.gz. Rename one, or predict them into "
-                    f"different folders."
-                )
-        if not inputs:
-            faults.add("inputs: expected NIfTI files or folders, found none.")
-    return list(dict.fromkeys(found))
-
-
-def _is_nifti(path: Path) -> bool:
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tfpartial import __version__
 from tfpartial.config import Predict
@@ -19,17 +20,23 @@ FILE_NAME = "provenance.json"
 _WITHOUT_EFFECT = {"windows_per_batch"}
 
 
-class _Job(Protocol):
-    @property
-    def source(self) -> Path: ...
-    @property
-    def output(self) -> Path: ...
-    @property
-    def prone_turn(self) -> bool: ...
+@dataclass(frozen=True)
+class Job:
+    """One scan to segment.
+
+    Attributes:
+        source: NIfTI file of the scan, HU.
+        output: where its label map belongs.
+        prone_turn: the affine does not know that the patient lies prone.
+    """
+
+    source: Path
+    output: Path
+    prone_turn: bool = False
 
 
 def prediction_key(
-    run: LoadedRun, options: Predict, weights_hash: str, job: _Job
+    run: LoadedRun, options: Predict, weights_hash: str, job: Job
 ) -> dict[str, Any]:
     """Return everything a segmentation depends on, as JSON values."""
     experiment = run.experiment
