@@ -30,9 +30,9 @@ def _models(model: type[BaseModel], seen: set) -> set[type[BaseModel]]:
     seen.add(model)
     for field in model.model_fields.values():
         for part in [field.annotation, *_arguments(field.annotation)]:
-            if isinstance(part, type) and issubclass(part, BaseModel):
-                if part not in seen:
-                    _models(part, seen)
+            is_model = isinstance(part, type) and issubclass(part, BaseModel)
+            if is_model and part not in seen:
+                _models(part, seen)
     return seen
 
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from tfpartial import volumes
 from tfpartial.config import Experiment, Predict, Preprocess
-from tfpartial.databases import Case, find_cases, split_cases
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.databases import cases_of_split
+from tfpartial.errors import Faults, InputError
 from tfpartial.inference.input_files import find_input_files, stem
 from tfpartial.inference.load_network import (
     LoadedRun,
@@ -166,64 +166,22 @@ def predict_split(
         InputError: as `predict_files`; unknown split or database; no case.
     """
     run = load_run(experiment.run_dir)
-    known = [database.name for database in experiment.databases]
-    with Faults() as faults:
-        splits = ("train", "validation", "test")
-        if split not in splits:
-            faults.add(
-                f"split: expected train, validation or test, found '{split}'."
-                + did_you_mean(split, splits)
-            )
-        for name in databases or ():
-            if name not in known:
-                faults.add(
-                    f"databases: '{name}' is not declared "
-                    f"({', '.join(known)})." + did_you_mean(name, known)
-                )
-    chosen = databases or known
+    cases = cases_of_split(
+        experiment.databases,
+        run.space,
+        experiment.build.splits,
+        split,
+        databases,
+    )
     jobs = [
         Job(
             case.image_path,
             Path(out_dir) / case.database / f"{case.case_id}.nii.gz",
             case.prone_turn,
         )
-        for case in _cases_in_split(experiment, run.space, split)
-        if case.database in chosen
+        for case in cases
     ]
-    if not jobs:
-        raise InputError(
-            f"split '{split}': no case of {', '.join(chosen)} is in it. "
-            f"Choose another split, or change build.splits."
-        )
     return run_jobs(jobs, run, experiment.predict)
-
-
-def _cases_in_split(
-    experiment: Experiment, space: LabelSpace, split: str
-) -> list[Case]:
-    """Return the cases of a split in every database.
-
-    All databases are read even if one is wanted: a split also guards
-    patients that are in two of them.
-    """
-    splits = experiment.build.splits
-    cases = {}
-    with Faults() as faults:
-        for database in experiment.databases:
-            try:
-                cases[database.name] = find_cases(
-                    database, space, splits.patient_pattern
-                )
-            except InputError as error:
-                faults.add(error)
-    excluded = {d.name: d.exclude for d in experiment.databases}
-    assigned = split_cases(cases, splits, excluded)
-    return [
-        case
-        for name, found in cases.items()
-        for case in found
-        if assigned[name, case.case_id] == split
-    ]
 
 
 def run_jobs(

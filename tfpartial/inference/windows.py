@@ -77,7 +77,10 @@ def padding_to_window(
 
 
 def check_window(
-    window_shape: Shape3, context_voxels: Shape3, divisor: object
+    window_shape: Shape3,
+    context_voxels: Shape3,
+    divisor: object,
+    field: str = "predict.window_shape",
 ) -> None:
     """Check that a network accepts windows of a shape.
 
@@ -85,6 +88,7 @@ def check_window(
         window_shape: voxels of the *output* window.
         context_voxels: what the network needs on each side beyond it.
         divisor: int or three ints that divide the input shape.
+        field: of the config, to name in the message.
 
     Raises:
         InputError: the input window is not a multiple of the divisor.
@@ -93,8 +97,7 @@ def check_window(
     given = np.asarray(window_shape) + 2 * np.asarray(context_voxels)
     if (given % divisors).any() or min(window_shape) < 1:
         raise InputError(
-            f"predict.window_shape: this network takes input windows that "
-            f"are multiples of {divisors.tolist()}, found {given.tolist()}. "
-            f"Choose another predict.window_shape, or null for the training "
-            f"patch."
+            f"{field}: this network takes input windows that are multiples "
+            f"of {divisors.tolist()}, found {given.tolist()}. Choose another "
+            f"shape (predict.window_shape=null is the training patch)."
         )

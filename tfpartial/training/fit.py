@@ -74,6 +74,7 @@ def fit(
         experiment.fit.patch_shape,
         model.student.context_voxels,
         model.student.divisor,
+        "fit.patch_shape",
     )
     _say_plan(experiment, strategy, stores, step)
     per_epoch = experiment.fit.steps_per_epoch
