@@ -31,9 +31,11 @@ def _weights(run_dir: Path, kind: str) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     with h5py.File(run_dir / f"{kind}.weights.h5") as file:
         file.visititems(
-            lambda name, item: found.update({name: item[()]})
-            if isinstance(item, h5py.Dataset)
-            else None
+            lambda name, item: (
+                found.update({name: item[()]})
+                if isinstance(item, h5py.Dataset)
+                else None
+            )
         )
     return found
 
@@ -49,10 +51,20 @@ def test_two_workers_are_one(workspace: Path) -> None:
         }
         processes.append(
             subprocess.Popen(
-                [sys.executable, str(REPOSITORY / "scripts" / "fit.py"),
-                 "--config", str(CONFIG), "--strategy", "multi_worker",
-                 "--run_dir", str(run_dir), *overrides(workspace)],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                [
+                    sys.executable,
+                    str(REPOSITORY / "scripts" / "fit.py"),
+                    "--config",
+                    str(CONFIG),
+                    "--strategy",
+                    "multi_worker",
+                    "--run_dir",
+                    str(run_dir),
+                    *overrides(workspace),
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
                 cwd=REPOSITORY,
                 env=os.environ | {"TF_CONFIG": json.dumps(cluster)},
             )  # fmt: skip

@@ -200,11 +200,11 @@ def _weights(run_dir: Path) -> dict[str, bytes]:
     for kind in ("student", "teacher"):
         with h5py.File(run_dir / f"{kind}.weights.h5") as file:
             file.visititems(
-                lambda name, item, kind=kind: found.update(
-                    {f"{kind}/{name}": item[()].tobytes()}
+                lambda name, item, kind=kind: (
+                    found.update({f"{kind}/{name}": item[()].tobytes()})
+                    if isinstance(item, h5py.Dataset)
+                    else None
                 )
-                if isinstance(item, h5py.Dataset)
-                else None
             )
     assert len(found) > 10
     return found

@@ -136,7 +136,5 @@ def test_unknown_supervision_is_an_error() -> None:
 
 
 def test_at_most_256_stored_values() -> None:
-    with pytest.raises(
-        InputError, match="at most 256 stored values"
-    ):
+    with pytest.raises(InputError, match="at most 256 stored values"):
         pack_stored_sets([_set("bladder")] * 256)
