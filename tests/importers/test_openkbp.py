@@ -1,6 +1,8 @@
 """The OpenKBP importer: geometry, overlap rule, faults, and a real case."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel
@@ -185,3 +187,41 @@ def test_pt_13_reproduces_the_converted_case_up_to_its_crop(tmp_path):
     np.testing.assert_array_equal(labels[box], other_labels[other_box])
     assert np.unique(labels[box]).tolist() == list(range(8))
     assert np.count_nonzero(labels) == np.count_nonzero(other_labels)
+
+
+def run_script(*arguments):
+    """Run the importer as a user does, in a process of its own."""
+    repository = Path(__file__).resolve().parents[2]
+    return subprocess.run(
+        [sys.executable, repository / "scripts" / "import_openkbp.py",
+         *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_script_writes_nifti_and_names_broken_patients(tmp_path):
+    source, target = tmp_path / "raw", tmp_path / "out"
+    place = (10, 20, 30)
+    write_patient(
+        source / "pt_1", {flat(*place): 1040.0}, Larynx=[flat(*place)]
+    )
+    done = run_script("--source", source, "--target", target)
+    assert done.returncode == 0, done.stderr
+    scan = nibabel.load(target / "pt_1" / "ct.nii.gz")
+    labels = nibabel.load(target / "pt_1" / "labels.nii.gz")
+    assert scan.shape == labels.shape == GRID
+    assert np.asarray(scan.dataobj)[place] == 40
+    assert np.asarray(labels.dataobj)[place] == ORGANS.index("Larynx") + 1
+    np.testing.assert_allclose(scan.header.get_zooms(), SPACING)
+    assert (target / "database.yaml").is_file()
+
+    broken = write_patient(source / "pt_2", Larynx=[128**3])
+    done = run_script("--source", source, "--target", target)
+    assert done.returncode == 2
+    assert str(broken / "Larynx.csv") in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (target / "pt_2").exists()
