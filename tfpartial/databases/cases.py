@@ -258,10 +258,6 @@ def _case(
         for structure in files.absent:
             annotated &= ~stored.labels_of(structure)
     annotated[0] = True
-    override = database.cases.get(files.case_id)
-    position = database.patient_position
-    if override is not None and override.patient_position is not None:
-        position = override.patient_position
     return Case(
         case_id=files.case_id,
         database=database.name,
@@ -269,6 +265,15 @@ def _case(
         label_paths=files.label_paths,
         patient_id=patient_id,
         annotated=annotated,
-        prone_turn=position == "prone" and database.affine_frame == "scanner",
+        prone_turn=is_turned(database, files.case_id),
         field_of_view_path=files.field_of_view_path,
     )
+
+
+def is_turned(database: Database, case_id: str) -> bool:
+    """Whether preprocessing must turn the patient over, as declared."""
+    override = database.cases.get(case_id)
+    position = database.patient_position
+    if override is not None and override.patient_position is not None:
+        position = override.patient_position
+    return position == "prone" and database.affine_frame == "scanner"

@@ -52,8 +52,10 @@ def cases_of_split(
 ) -> list[Case]:
     """Return the cases of one split, in declared order.
 
-    All databases are read even if one is wanted: the split guards patients
-    across databases.
+    All databases are read even if one is wanted: a misspelt database in the
+    splits file shows only beside all the declared names. Patients are told
+    apart within a database; the same patient in two databases is not
+    recognised (the build compares the scans themselves: `exact_hash`).
 
     Args:
         databases: as declared.

@@ -26,6 +26,7 @@ def split_cases(
     cases_by_database: Mapping[str, Sequence[Case]],
     splits: Splits,
     excluded: Mapping[str, Collection[str]] | None = None,
+    declared: Collection[str] | None = None,
 ) -> Assignment:
     """Assign every case to a split.
 
@@ -37,6 +38,7 @@ def split_cases(
         splits: as declared.
         excluded: database name -> ids that the file may name although they
             are no cases (the databases' `exclude`).
+        declared: names of all databases, where only some are to be split.
 
     Returns:
         (database, case id) -> "train", "validation" or "test".
@@ -50,7 +52,7 @@ def split_cases(
             f"build.splits: expected validation_share + test_share <= 1, "
             f"found {splits.validation_share} + {splits.test_share}."
         )
-    listed = _read_file(splits, cases_by_database)
+    listed = _read_file(splits, declared or cases_by_database)
     patients = _patients(cases_by_database, splits.patient_pattern)
     assignment: Assignment = {}
     with Faults() as faults:
