@@ -42,7 +42,7 @@ def source_box(
         reads floor(x) and floor(x) + 1.
 
     It is the box of the affine that was drawn, not of the largest one allowed:
-    a patch of 64^3 reads 1.4 times its voxels on average at 10 degrees and
+    a patch of 64^3 reads 1.5 times its voxels on average at 10 degrees and
     scale 0.1, where the largest margin would read 2.5 times.
 
     Args:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpartial.data import augment as augmentation
+from tfpartial.data import shutdown
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_box import source_box
 from tfpartial.data.patches import PatchSampler
@@ -91,7 +92,7 @@ class PatchReader:
         mirrored = augmentation.draw_mirror(options, seed)
         affine = augmentation.draw_affine(options, seed, mirrored)
         image, labels, matrix, centre, *tables = tf.numpy_function(
-            self.read, (step, row, affine), _READ, stateful=False
+            self._begin, (step, row, affine), _READ, stateful=False
         )
         if options.turns:
             image.set_shape([None] * 3)
@@ -106,6 +107,16 @@ class PatchReader:
             image = tf.where(mirrored, image[::-1], image)
             labels = tf.where(mirrored, labels[::-1], labels)
         image = augmentation.change_intensity(image, options, seed)
+        # The corners make it wait for the whole patch.
+        row = tf.ensure_shape(
+            tf.numpy_function(
+                self._end,
+                (row, image[0, 0, 0], labels[0, 0, 0]),
+                row.dtype,
+                stateful=False,
+            ),
+            [],
+        )
         return self._named(image, labels, tables, row, mirrored)
 
     def read(
@@ -158,6 +169,14 @@ class PatchReader:
             np.asarray(case.annotated, bool),
             np.asarray(case.resolved, bool),
         )
+
+    def _begin(self, *arguments: np.ndarray) -> tuple[np.ndarray, ...]:
+        with shutdown.Reading():
+            return self.read(*arguments)
+
+    def _end(self, row: np.ndarray, *_: np.ndarray) -> np.ndarray:
+        shutdown.end_patch()
+        return row
 
     def _candidates(self, database: str, annotated: np.ndarray) -> np.ndarray:
         """Return (V, L) bool; rows beyond the database's own are ignore."""
