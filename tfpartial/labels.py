@@ -184,6 +184,8 @@ def candidate_table(
     Args:
         stored_sets: (V, L) bool, declared set of each stored value; row 0 is
             ignored (background is derived), a row of all True is "ignore".
+            Under "partial" every row with background, such as "liver or
+            nothing", is opened for what is not annotated, like row 0.
         annotated: (L,) bool, the labels that the case annotates.
         supervision: "partial" (Eq. 2), "naive" (background is {bg} although
             labels are missing: SL12), "unlabelled" (no information: MT).
@@ -199,7 +201,8 @@ def candidate_table(
         table[:] = True
         return table
     if supervision == "partial":
-        table[0] = background_candidates(annotated)
+        table[0] = np.arange(table.shape[1]) == 0
+        table[table[:, 0]] |= background_candidates(annotated)
     elif supervision == "naive":
         table[0] = np.arange(table.shape[1]) == 0
     else:

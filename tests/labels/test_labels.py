@@ -124,6 +124,26 @@ def test_table_depends_on_what_is_declared_not_on_a_patch() -> None:
     np.testing.assert_array_equal(table[0], _set("background"))
 
 
+def test_every_set_with_background_is_open_to_what_is_not_annotated() -> None:
+    # "left or nothing" where the bladder is not annotated: nothing may be it.
+    sets = pack_stored_sets(
+        [_set("background", "left"), _set("right"), np.ones(4, bool)]
+    )
+    annotated = _set("background", "left", "right")
+    partial = candidate_table(sets, annotated)
+    np.testing.assert_array_equal(
+        partial,
+        [
+            _set("background", "bladder"),
+            _set("background", "bladder", "left"),
+            _set("right"),
+            np.ones(4, bool),
+        ],
+    )
+    naive = candidate_table(sets, annotated, "naive")
+    np.testing.assert_array_equal(naive, sets)
+
+
 def test_merged_labels_are_annotated_but_not_resolved() -> None:
     annotated = _set("background", "bladder", "left", "right")
     resolved = resolved_labels(MERGED, annotated)
