@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tfpartial.cli.stages import experiment_of_run
+from tfpartial.cli.verbs import _experiment
 from tfpartial.config import Experiment, load_experiment, write_resolved
 from tfpartial.errors import InputError
 
@@ -70,6 +73,72 @@ def test_overrides_are_yaml_and_checked(tmp_path: Path) -> None:
     assert not experiment.fit.teacher
     assert "Did you mean 'epochs'?" in _faults(path, "fit.epoch=7")
     assert "expected field=value" in _faults(path, "fit.epochs")
+
+
+def test_an_override_names_list_items_by_position(tmp_path: Path) -> None:
+    path = _write(tmp_path, MINIMAL)
+    experiment = load_experiment(
+        path, ["databases.0.exclude=[a]", "databases.0.values.1=spleen"]
+    )
+    assert experiment.databases[0].exclude == ["a"]
+    assert experiment.databases[0].values["1"] == "spleen"
+    text = _faults(path, "databases.1.exclude=[a]", "run_dir.x=1")
+    assert "'databases' is a list: expected a position from 0 to 0" in text
+    assert "'run_dir' has no fields, its value is 'runs/x'" in text
+    assert "found 'clinic'" in _faults(path, "databases.clinic.exclude=[a]")
+
+
+@pytest.mark.parametrize("text", ["2026", "runs/a: b", "null", "[x]", "1e3"])
+def test_a_replaced_field_is_taken_as_it_stands(
+    tmp_path: Path, text: str
+) -> None:
+    path = _write(tmp_path, MINIMAL)
+    experiment = load_experiment(
+        path, ["run_dir=other"], replaced={"run_dir": text}
+    )
+    assert experiment.run_dir == text
+
+
+def test_path_flags_are_not_yaml(tmp_path: Path) -> None:
+    path = _write(tmp_path, MINIMAL)
+    run_dir = tmp_path / "runs: b"
+    arguments = Namespace(config=path, run_dir=run_dir, overrides=[])
+    experiment = _experiment(arguments, run_dir=run_dir)
+    assert experiment.run_dir == str(run_dir)
+    run_dir.mkdir()
+    write_resolved(experiment, run_dir / "config.yaml")
+    assert experiment_of_run(arguments).run_dir == str(run_dir)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "fit.patch_shape=[64, 0, 64]",
+        "build.block_shape=[-1, 32, 32]",
+        "phantom.shape=[0, 80, 64]",
+        "predict.window_shape=[8, 8, -8]",
+        "network.filters=[8, 0]",
+        "preprocess.hu_window=[-200, .inf]",
+        "preprocess.body_threshold_hu=.nan",
+        "preprocess.spacing_mm=[.inf, 2, 2]",
+        "fit.optimizer.learning_rate=.inf",
+        "augment.noise_sd=.nan",
+        "sampling.weights.clinic=-1",
+        "sampling.weights.clinic=.nan",
+    ],
+)
+def test_sizes_are_positive_and_numbers_finite(
+    tmp_path: Path, override: str
+) -> None:
+    assert override.split("=")[0] in _faults(
+        _write(tmp_path, MINIMAL), override
+    )
+
+
+def test_some_database_has_a_weight(tmp_path: Path) -> None:
+    text = _faults(_write(tmp_path, MINIMAL), "sampling.weights.clinic=0")
+    assert "'sampling.weights': expected a weight above 0" in text
+    assert "at least one of clinic" in text
 
 
 def test_missing_file_is_an_error(tmp_path: Path) -> None:

@@ -117,5 +117,7 @@ def experiment_of_run(arguments: argparse.Namespace) -> Experiment:
             f"found none. Run fit first, or name the run_dir of a fit."
         )
     return load_experiment(
-        config, [*arguments.overrides, f"run_dir={arguments.run_dir}"]
+        config,
+        arguments.overrides,
+        replaced={"run_dir": str(arguments.run_dir)},
     )

@@ -34,9 +34,8 @@ def build(arguments: argparse.Namespace) -> None:
     Checks everything first and reports all faults together. Interrupted, it
     goes on where it stopped; repeated, it does only what changed.
     """
-    from tfrecords_builder.build import build_records
-
     from tfpartial.cli.stages import ensure_phantom
+    from tfrecords_builder.build import build_records
 
     experiment = _experiment(arguments, records_dir=arguments.records_dir)
     ensure_phantom(experiment)
@@ -98,8 +97,10 @@ def _experiment(
     arguments: argparse.Namespace, **replaced: Path | None
 ) -> Experiment:
     """Load the config of a verb; flags replace the field of their name."""
-    overrides = list(arguments.overrides)
-    overrides += [
-        f"{field}={value}" for field, value in replaced.items() if value
-    ]
-    return load_experiment(arguments.config, overrides)
+    return load_experiment(
+        arguments.config,
+        arguments.overrides,
+        replaced={
+            field: str(value) for field, value in replaced.items() if value
+        },
+    )

@@ -10,8 +10,10 @@ from tfpartial.config.base import Declared
 from tfpartial.config.database import Database
 from tfpartial.labels import Supervision
 
-Triple = tuple[int, int, int]
+Count = Annotated[int, Field(ge=1)]
+Triple = tuple[Count, Count, Count]
 Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -78,7 +80,7 @@ class Build(Declared):
 class Sampling(Declared):
     """Where training patches come from."""
 
-    weights: dict[str, float] = Field(
+    weights: dict[str, Weight] = Field(
         default_factory=dict,
         description="database -> relative share of patches; default: equal",
     )
@@ -112,7 +114,7 @@ class Network(Declared):
     """The network and its sizes; `name` is looked up in the registry."""
 
     name: str = "unet3d"
-    filters: list[int] = Field([16, 32, 64, 128], min_length=2)
+    filters: list[Count] = Field([16, 32, 64, 128], min_length=2)
     blocks_per_level: int = Field(1, ge=1)
     normalization: Literal["group", "instance", "batch"] = "group"
     dropout: list[Share] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ PHANTOM = "phantom:"
 
 
 def load_experiment(
-    path: str | Path, overrides: Sequence[str] = ()
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    replaced: Mapping[str, str] | None = None,
 ) -> Experiment:
     """Read a config file, apply `a.b=value` overrides, check everything.
 
@@ -27,6 +30,12 @@ def load_experiment(
     `records_dir`, `run_dir` and `phantom.path`, which are outputs and stay
     relative to the working directory. A database path `phantom:<name>` is
     the folder `<name>` of the built-in data below `phantom.path`.
+
+    Args:
+        path: the config file.
+        overrides: `a.b=value`, the value in YAML; `databases.0.exclude=[x]`
+            names an item of a list by its position.
+        replaced: field -> text taken as it stands, after the overrides.
 
     Raises:
         InputError: with every fault found.
@@ -37,6 +46,8 @@ def load_experiment(
     _expand(raw, path, faults)
     for override in overrides:
         _apply(raw, override, faults)
+    for dotted, text in (replaced or {}).items():
+        _set(raw, dotted, text, faults)
     _place_phantom(raw, path, faults)
     faults.raise_if_any()
     try:
@@ -149,16 +160,41 @@ def _apply(raw: dict[str, Any], override: str, faults: Faults) -> None:
             f"fit.epochs=10."
         )
         return
-    *parents, leaf = dotted.split(".")
-    place = raw
-    for parent in parents:
-        if not isinstance(place.get(parent), dict):
-            place[parent] = {}
-        place = place[parent]
     try:
-        place[leaf] = yaml.safe_load(text)
+        _set(raw, dotted, yaml.safe_load(text), faults)
     except yaml.YAMLError as error:
         faults.add(f"override '{override}': value is not YAML: {error}")
+
+
+def _set(raw: dict[str, Any], dotted: str, value: Any, faults: Faults) -> None:
+    """Set the field at `a.b.c`; a number is a position in a list."""
+    place: Any = raw
+    parts = dotted.split(".")
+    for depth, part in enumerate(parts):
+        where = ".".join(parts[:depth])
+        if isinstance(place, list):
+            if not part.isdecimal() or int(part) >= len(place):
+                faults.add(
+                    f"override '{dotted}': '{where}' is a list: expected a "
+                    f"position from 0 to {len(place) - 1}, found '{part}'."
+                )
+                return
+            key: Any = int(part)
+        elif isinstance(place, dict):
+            # YAML may have read the key 1, the override says "1".
+            key = next((k for k in place if str(k) == part), part)
+        else:
+            faults.add(
+                f"override '{dotted}': '{where}' has no fields, its value is "
+                f"{place!r}."
+            )
+            return
+        if depth + 1 == len(parts):
+            place[key] = value
+            return
+        if isinstance(place, dict) and place.get(key) is None:
+            place[key] = {}
+        place = place[key]
 
 
 def _describe(error: ValidationError, path: Path) -> list[str]:

@@ -19,7 +19,7 @@ def label_space_of(experiment: Experiment) -> LabelSpace:
 
 
 def check_meaning(experiment: Experiment, path: Path) -> None:
-    """Check names across sections, and the order of the ramp.
+    """Check names across sections, the order of the ramp, some weight.
 
     Raises:
         InputError: with every fault.
@@ -32,6 +32,12 @@ def check_meaning(experiment: Experiment, path: Path) -> None:
         for database in experiment.databases:
             _check_labels(database, space, faults)
         _check_database_names(experiment, names, path, faults)
+        weights = experiment.sampling.weights
+        if not any(weights.get(name, 1.0) > 0 for name in names):
+            faults.add(
+                f"{path}: 'sampling.weights': expected a weight above 0 for "
+                f"at least one of {', '.join(names)}, found 0 for all."
+            )
         ramp = experiment.fit.consistency
         if ramp.ramp_start > ramp.ramp_end:
             faults.add(
