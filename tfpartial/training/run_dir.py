@@ -16,7 +16,11 @@ from tfpartial.errors import InputError
 
 # May differ between the calls of one run: they do not change its result.
 FREE_FIELDS = (("sampling", "readers"), ("build", "workers"), ("predict",),
-                ("export",), ("evaluate",))  # fmt: skip
+                ("export",), ("evaluate",),
+                # Where things lie; what they hold, the records' hash guards.
+                ("records_dir",), ("run_dir",), ("phantom", "path"),
+                ("databases", "path"), ("build", "splits", "file"),
+)  # fmt: skip
 
 
 def claim_run_dir(
@@ -72,6 +76,10 @@ def _differences(
     """Dotted names of the fields in which two resolved configs differ."""
     if path in FREE_FIELDS or before == now:
         return []
+    if _same_length(before, now):  # the items of a list share its name
+        pairs = zip(before, now, strict=True)
+        found = [_differences(b, n, path) for b, n in pairs]
+        return list(dict.fromkeys(name for names in found for name in names))
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [".".join(path)]
     names = list(dict.fromkeys([*before, *now]))
@@ -82,3 +90,8 @@ def _differences(
             before.get(name), now.get(name), (*path, name)
         )
     ]
+
+
+def _same_length(before: Any, now: Any) -> bool:
+    both = isinstance(before, list) and isinstance(now, list)
+    return both and len(before) == len(now)

@@ -1,0 +1,75 @@
+"""A run directory belongs to one experiment, wherever its files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tiny_records import tiny_experiment
+
+from tfpartial.config import Experiment
+from tfpartial.errors import InputError
+from tfpartial.training.run_dir import claim_run_dir
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run made by `claim`, and a second copy of its records."""
+    for name in ("records", "moved"):
+        (tmp_path / name / "full").mkdir(parents=True)
+        (tmp_path / name / "manifest.json").write_text("{}")
+        (tmp_path / name / "full" / "cases.json").write_text("{}")
+    claim(declared(tmp_path), tmp_path)
+    return tmp_path
+
+
+def declared(folder: Path) -> dict[str, Any]:
+    experiment = tiny_experiment(folder, folder / "records", phantom={})
+    return experiment.model_dump()
+
+
+def claim(raw: dict[str, Any], folder: Path) -> None:
+    experiment = Experiment.model_validate(raw)
+    store: Any = SimpleNamespace(folder=Path(experiment.records_dir) / "full")
+    claim_run_dir(experiment, {"full": store}, folder / "run", {})
+
+
+def test_moved_files_are_the_same_experiment(folder: Path) -> None:
+    raw = declared(folder)
+    raw["run_dir"] = "run/../run"
+    raw["records_dir"] = str(folder / "moved")
+    raw["phantom"]["path"] = "/mnt/phantom"
+    raw["build"]["splits"]["file"] = "/mnt/splits.json"
+    raw["databases"][0]["path"] = "/mnt/full"
+    claim(raw, folder)
+
+
+def test_other_content_of_the_records_is_another_experiment(
+    folder: Path,
+) -> None:
+    raw = declared(folder)
+    raw["records_dir"] = str(folder / "moved")
+    (folder / "moved" / "full" / "cases.json").write_text("[]")
+    with pytest.raises(InputError, match="its records"):
+        claim(raw, folder)
+
+
+def test_what_differs_is_named(folder: Path) -> None:
+    raw = declared(folder)
+    raw["databases"][0]["path"] = "/mnt/full"
+    raw["databases"][0]["exclude"] = ["f0"]
+    raw["databases"][1]["exclude"] = ["p0"]
+    raw["build"]["splits"]["seed"] = 1
+    with pytest.raises(
+        InputError, match="differs in databases.exclude, build.splits.seed"
+    ):
+        claim(raw, folder)
+
+
+def test_another_number_of_databases_differs(folder: Path) -> None:
+    raw = declared(folder)
+    del raw["databases"][1]
+    with pytest.raises(InputError, match=r"differs in databases\."):
+        claim(raw, folder)
