@@ -11,7 +11,11 @@ import tensorflow as tf
 from networks import NAMES, batch, conv_network
 
 from tfpartial.models import build_network
-from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
+from tfpartial.training.mean_teacher import (
+    MeanTeacher,
+    NonFiniteLossError,
+    reseed_dropout,
+)
 
 
 def _model(
@@ -183,11 +187,40 @@ def test_dropout_of_student_and_teacher_is_independent() -> None:
     # A clone would drop the same units: p_stu = p_tea and no consistency.
     network = conv_network("student", dropout=0.5)
     clone = keras.models.clone_model(network)
-    model = MeanTeacher(network, clone, NAMES)
+    clone.set_weights(network.get_weights())
     image = np.ones((1, 8, 8, 8, 1), "float32")
-    first = model.student(image, training=True).numpy()
-    second = model.teacher(image, training=True).numpy()
-    assert not np.allclose(first, second)
+
+    def dropped(which: keras.Model, step: int, stream: int) -> np.ndarray:
+        reseed_dropout(which, 7, step, stream)
+        return which(image, training=True).numpy()
+
+    first = dropped(network, 5, 0)
+    assert not np.allclose(first, dropped(clone, 5, 1))
+    assert not np.allclose(first, dropped(network, 6, 0))
+    # A resumed step drops what it would have dropped.
+    np.testing.assert_array_equal(first, dropped(network, 5, 0))
+
+
+def test_dropout_of_replicas_is_independent(
+    two_replicas: tf.distribute.Strategy,
+) -> None:
+    with two_replicas.scope():
+        network = conv_network("student", dropout=0.5)
+
+    @tf.function
+    def drop() -> tf.Tensor:
+        reseed_dropout(network, 7, tf.constant(5), 0)
+        return network(tf.ones((1, 8, 8, 8, 1)), training=True)
+
+    outputs = two_replicas.run(drop).values
+    assert not np.allclose(outputs[0], outputs[1])
+
+
+def test_steps_per_execution_is_refused() -> None:
+    model = _model()
+    model.compile(optimizer="sgd", steps_per_execution=2)
+    with pytest.raises(ValueError, match="steps_per_execution: expected 1"):
+        model.fit(_dataset(2), verbose=0, shuffle=False)
 
 
 def test_non_finite_loss_stops_and_names_the_step() -> None:

@@ -50,18 +50,13 @@ def fit(
             experiment.
         NonFiniteLossError: the loss of a step is not finite.
     """
-    devices = (
-        runtime.find_devices(experiment.fit.devices)
-        if strategy_name != "multi_worker"
-        else []
-    )
-    strategy = runtime.make_strategy(strategy_name, devices)
+    strategy = runtime.make_strategy(strategy_name, experiment.fit.devices)
     worker, workers = runtime.worker_position(strategy)
     run_dir = Path(experiment.run_dir)
     stores = open_stores(experiment)
     _check_batch(experiment, strategy)
     if worker == 0:
-        description = runtime.describe_run(strategy_name, devices)
+        description = runtime.describe_run(strategy_name, strategy)
         claim_run_dir(experiment, stores, run_dir, description)
     runtime.set_up_determinism(experiment.seed, experiment.fit.precision)
     with strategy.scope():
@@ -84,9 +79,7 @@ def fit(
     dataset = _distributed(
         experiment, stores, strategy, step, workers, model.student
     )
-    callbacks: list[keras.callbacks.Callback] = [checkpoints]
-    if worker == 0:
-        callbacks = _observers(experiment, stores, run_dir) + callbacks
+    callbacks = [*_observers(experiment, stores, run_dir, worker), checkpoints]
     model.fit(
         dataset,
         epochs=experiment.fit.epochs,
@@ -204,17 +197,20 @@ def _observers(
     experiment: Experiment,
     stores: dict[str, RecordStore],
     run_dir: Path,
+    worker: int,
 ) -> list[keras.callbacks.Callback]:
-    """TensorBoard and whole-scan validation; only the first worker has them."""
+    """TensorBoard; on the first worker also whole-scan validation."""
     options = experiment.fit
     steps = options.epochs * options.steps_per_epoch
     board = TensorBoardLog(
-        run_dir / "tensorboard",
+        run_dir / "tensorboard" if worker == 0 else None,
         steps_per_epoch=options.steps_per_epoch,
         global_batch_size=options.global_batch_size,
         consistency_weight=weight_of_step(experiment),
         learning_rate=schedules.learning_rate(options.optimizer, steps),
     )
+    if worker > 0:
+        return [board]
     validation = WholeScanValidation(
         read_validation_scans(stores, options.validation.max_cases),
         network_of(experiment, "validation"),

@@ -41,6 +41,28 @@ def sum_over_replicas(value: Any) -> Any:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
+def reseed_dropout(
+    network: keras.Model, seed: int, step: Any, stream: int
+) -> None:
+    """Give the seeded layers of a network masks of their own in this step.
+
+    Networks of the registry do without (their masks come from a hash). Layers
+    of Keras draw the same mask on every replica, and a clone the same as its
+    original; here the state becomes a function of (seed, step, layer, student
+    or teacher, replica). It needs no checkpoint; it does depend on how many
+    replicas there are.
+    """
+    context = tf.distribute.get_replica_context()
+    replica = context.replica_id_in_sync_group if context else 0
+    for order, variable in enumerate(network.non_trainable_variables):
+        if "seed_generator" in variable.path:
+            first = seed + 1_000_003 * (stream + 1) + 7919 * order
+            place = first + 104_729 * ops.cast(replica, "int64")
+            # Room for a layer that draws several times in a step.
+            state = ops.stack([place, ops.cast(step, "int64") * 1024])
+            variable.assign(ops.cast(state, variable.dtype))
+
+
 class MeanTeacher(keras.Model):
     """Student and EMA teacher, trained together: Eq. (3).
 
@@ -121,21 +143,15 @@ class MeanTeacher(keras.Model):
             )
         teacher.trainable = False
         teacher.set_weights(self.student.get_weights())
-        # A clone has the student's dropout seeds, and would drop the same.
-        for order, variable in enumerate(teacher.non_trainable_variables):
-            if "seed_generator" in variable.path:
-                state = np.array([self.seed + 7919, order + 1])
-                variable.assign(state.astype("int64").astype(variable.dtype))
 
     def call(self, image: Any, training: bool = False) -> Any:
         """Return the student's logits."""
         return self.student(image, training=training)
 
     def _logits(self, network: keras.Model, batch: Any, stream: int) -> Any:
-        keys = dropout_keys(
-            self.seed, self.optimizer.iterations, batch["row"], stream
-        )
-        with keys:
+        step = self.optimizer.iterations
+        reseed_dropout(network, self.seed, step, stream)
+        with dropout_keys(self.seed, step, batch["row"], stream):
             return network(batch["image"], training=True)
 
     def _supervised(self, batch: Any, logits: Any) -> reduction.Reduction:
@@ -168,7 +184,11 @@ class MeanTeacher(keras.Model):
                 )
                 loss += weight * reduction.scalar(agreement, sum_over_replicas)
         variables = self.student.trainable_variables
-        gradients = self._clipped(tape.gradient(loss, variables))
+        unconnected = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(
+            loss, variables, unconnected_gradients=unconnected
+        )
+        gradients = self._clipped(gradients)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
         self._count(self.supervised_loss, supervised)
@@ -242,6 +262,11 @@ class MeanTeacher(keras.Model):
                 self.optimizer.build(self.student.trainable_variables)
 
     def _compiled(self, replica_step: Callable[[Any], Any]) -> Callable:
+        if self.steps_per_execution != 1:
+            raise ValueError(
+                "steps_per_execution: expected 1 (each step is checked for a "
+                f"finite loss), received {self.steps_per_execution}."
+            )
         strategy = self.distribute_strategy
 
         def run(batch: Any) -> Any:

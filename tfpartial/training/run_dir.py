@@ -57,6 +57,9 @@ def claim_run_dir(
                 f"{', '.join(differing)}. Choose another run_dir, or remove "
                 f"this one."
             )
+        # What began the run stays on top; later calls are listed below it.
+        calls = [*earlier.pop("resumed", []), description]
+        description = earlier | {"resumed": calls}
     run_dir.mkdir(parents=True, exist_ok=True)
     beside = run_dir / ".run.json.tmp"
     beside.write_text(json.dumps(description, indent=1), encoding="utf-8")

@@ -74,24 +74,31 @@ def _split_cpu(parts: int) -> None:
 
 
 def make_strategy(
-    name: StrategyName, devices: list[str]
+    name: StrategyName, named: list[str]
 ) -> tf.distribute.Strategy:
     """Make the tf.distribute strategy of a name.
 
     Args:
         name: "none" (the first device), "mirrored" (all devices of this
             machine), "multi_worker" (several machines, through TF_CONFIG).
-        devices: as `find_devices` returns them; not used by multi_worker.
+        named: devices by name; none: see `find_devices`.
 
     Raises:
-        InputError: multi_worker without a usable TF_CONFIG.
+        InputError: a device is missing; multi_worker without a usable
+            TF_CONFIG, or with named devices.
     """
+    if name == "multi_worker":
+        if named:
+            raise InputError(
+                f"fit.devices: expected none with --strategy multi_worker, "
+                f"which takes every GPU of a worker, found {named}."
+            )
+        _check_tf_config(os.environ.get("TF_CONFIG"))
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    devices = find_devices(named)
     if name == "none":
         return tf.distribute.OneDeviceStrategy(f"/{devices[0]}")
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy([f"/{d}" for d in devices])
-    _check_tf_config(os.environ.get("TF_CONFIG"))
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.MirroredStrategy([f"/{d}" for d in devices])
 
 
 def _check_tf_config(text: str | None) -> None:
@@ -103,13 +110,17 @@ def _check_tf_config(text: str | None) -> None:
         parsed = json.loads(text or "")
         workers = parsed["cluster"]["worker"]
         index = parsed["task"]["index"]
-        valid = 0 <= int(index) < len(workers)
+        # A chief besides the workers would number two processes 0.
+        valid = set(parsed["cluster"]) == {"worker"}
+        valid &= parsed["task"]["type"] == "worker"
+        valid &= 0 <= int(index) < len(workers)
     except (ValueError, KeyError, TypeError):
         valid = False
     if not valid:
         raise InputError(
             "--strategy multi_worker needs the environment variable TF_CONFIG "
-            f"on every worker, such as {example}; found {text!r}."
+            f"on every worker, with workers alone (the first one leads), such "
+            f"as {example}; found {text!r}."
         )
 
 
@@ -122,11 +133,14 @@ def worker_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     return int(resolver.task_id), len(spec["worker"])
 
 
-def describe_run(strategy_name: str, devices: list[str]) -> dict[str, Any]:
+def describe_run(
+    strategy_name: str, strategy: tf.distribute.Strategy
+) -> dict[str, Any]:
     """Return versions, devices, commit and machine of this run."""
     return {
         "strategy": strategy_name,
-        "devices": devices,
+        "devices": list(strategy.extended.worker_devices),
+        "replicas": strategy.num_replicas_in_sync,
         "versions": {name: _version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "processor": platform.machine(),

@@ -18,11 +18,14 @@ class TensorBoardLog(keras.callbacks.Callback):
     schedule/consistency_weight, schedule/learning_rate,
     dice_student/<label>, dice_teacher/<label> (training patches),
     speed/patches_per_second, speed/share_waiting_for_data.
+
+    Every worker has one, because the counts behind a Dice are summed over all
+    workers when they are read; those without a folder write nothing.
     """
 
     def __init__(
         self,
-        log_dir: Path,
+        log_dir: Path | None,
         *,
         steps_per_epoch: int,
         global_batch_size: int,
@@ -30,7 +33,11 @@ class TensorBoardLog(keras.callbacks.Callback):
         learning_rate: Any,
     ) -> None:
         super().__init__()
-        self.writer = tf.summary.create_file_writer(str(log_dir))
+        self.writer = (
+            tf.summary.create_file_writer(str(log_dir))
+            if log_dir
+            else tf.summary.create_noop_writer()
+        )
         self._steps = steps_per_epoch
         self._batch = global_batch_size
         self._weight = consistency_weight

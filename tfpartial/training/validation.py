@@ -82,10 +82,7 @@ def scan_dice(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
     Counts only voxels whose stored set decides about the label, like
     `tfpartial.training.metrics.overlap_counts`.
     """
-    num_stored, num_labels = scan.stored_sets.shape
-    flat = scan.labels.astype(np.int64) * num_labels + prediction
-    counts = np.bincount(flat.ravel(), minlength=num_stored * num_labels)
-    counts = counts.reshape(num_stored, num_labels)
+    counts = _confusion(scan, prediction)
     single = scan.stored_sets & (scan.stored_sets.sum(1) == 1)[:, None]
     decided = single | ~scan.stored_sets
     both = (single * counts).sum(0)
@@ -94,6 +91,37 @@ def scan_dice(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore", divide="ignore"):
         dice = 2 * both / (predicted + reference)
     return np.where(scan.resolved & (reference > 0), dice, np.nan)
+
+
+def group_dice(
+    scan: ValidationScan, prediction: np.ndarray, label_names: tuple[str, ...]
+) -> dict[str, float]:
+    """Return Dice of the merged structures of one scan that it contains.
+
+    A merged structure is scored as a group: the union of the predicted labels
+    against its mask. Voxels that may or may not belong to it do not count.
+    """
+    counts = _confusion(scan, prediction)
+    sets = scan.stored_sets
+    sizes = sets.sum(1)
+    found = {}
+    for value in np.flatnonzero((sizes > 1) & (sizes < sets.shape[1])):
+        group, reference = sets[value], counts[value].sum()
+        decided = ~(sets & group).any(1) | ~(sets & ~group).any(1)
+        predicted = counts[np.ix_(decided, group)].sum()
+        if reference and not group[0]:
+            name = "+".join(sorted(np.array(label_names)[group]))
+            both = counts[value, group].sum()
+            found[name] = float(2 * both / (predicted + reference))
+    return found
+
+
+def _confusion(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
+    """Count voxels: (V, L) by stored value and predicted label."""
+    num_stored, num_labels = scan.stored_sets.shape
+    flat = scan.labels.astype(np.int64) * num_labels + prediction
+    counts = np.bincount(flat.ravel(), minlength=num_stored * num_labels)
+    return counts.reshape(num_stored, num_labels)
 
 
 class WholeScanValidation(keras.callbacks.Callback):
@@ -136,7 +164,8 @@ class WholeScanValidation(keras.callbacks.Callback):
         if not self.scans or not (done % self.every == 0 or last):
             return
         entry: dict[str, Any] = {"epoch": done}
-        pictures = last or done % self.images_every == 0
+        # The first validation at or after each `images_every` epochs.
+        pictures = last or done % self.images_every < self.every
         for kind in ("student", "teacher"):
             source = getattr(self.model, kind)
             if source is None:
@@ -147,29 +176,30 @@ class WholeScanValidation(keras.callbacks.Callback):
 
     def _validate(self, kind: str, epoch: int, pictures: bool) -> dict:
         step = epoch * self.steps_per_epoch
-        rows = []
+        scores: dict[str, list[float]] = {}
         for scan in self.scans:
             prediction = self._segment(scan)
-            rows.append(scan_dice(scan, prediction))
+            dice = scan_dice(scan, prediction)[1:].tolist()
+            found = dict(zip(self.label_names[1:], dice, strict=True))
+            found |= group_dice(scan, prediction, self.label_names)
+            for name, value in found.items():
+                if value == value:
+                    scores.setdefault(name, []).append(value)
             if pictures and kind == "student":
                 picture = slice_picture(
                     scan.hu, scan.reference(), prediction, self.hu_window,
                     len(self.label_names),
                 )  # fmt: skip
                 self.log.write_image(step, f"validation/{scan.name}", picture)
-        table = np.array(rows)[:, 1:]
-        counts = (~np.isnan(table)).sum(0)
-        means = np.where(
-            counts > 0, np.nansum(table, 0) / np.maximum(counts, 1), np.nan
-        )
-        dice = dict(zip(self.label_names[1:], means.tolist(), strict=True))
-        present = means[counts > 0]
-        dice["mean"] = float(present.mean()) if present.size else float("nan")
+        means = {name: float(np.mean(found)) for name, found in scores.items()}
+        mean = float(np.mean(list(means.values()))) if means else None
         self.log.write(
-            step, {f"validation_{kind}/{n}": d for n, d in dice.items()}
+            step,
+            {f"validation_{kind}/{n}": d for n, d in means.items()}
+            | {f"validation_{kind}/mean": mean},
         )
-        known = {n: d for n, d in dice.items() if d == d}
-        return {"dice": known, "n": int(len(rows))}
+        counts = {name: len(found) for name, found in scores.items()}
+        return {"mean": mean, "dice": means, "n": counts}
 
     def _segment(self, scan: ValidationScan) -> np.ndarray:
         def normalised(hu: np.ndarray) -> np.ndarray:
@@ -195,6 +225,9 @@ class WholeScanValidation(keras.callbacks.Callback):
         )
         os.replace(beside, self.path)
         for kind in ("student", "teacher"):
-            if kind in entry:
-                mean = entry[kind]["dice"]["mean"]
-                print(f"\nwhole-scan validation, {kind}: mean Dice {mean:.3f}")
+            if kind in entry and entry[kind]["mean"] is not None:
+                print(
+                    f"\nwhole-scan validation, {kind}: mean Dice "
+                    f"{entry[kind]['mean']:.3f} over {len(entry[kind]['n'])} "
+                    f"labels of {len(self.scans)} scans"
+                )
