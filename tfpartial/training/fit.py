@@ -22,6 +22,7 @@ from tfpartial.models import build_network
 from tfpartial.training import runtime, schedules
 from tfpartial.training.checkpoints import Checkpoints
 from tfpartial.training.mean_teacher import MeanTeacher
+from tfpartial.training.records_check import check_records
 from tfpartial.training.run_dir import claim_run_dir
 from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.training.validation import (
@@ -54,6 +55,7 @@ def fit(
     worker, workers = runtime.worker_position(strategy)
     run_dir = Path(experiment.run_dir)
     stores = open_stores(experiment)
+    check_records(experiment, stores)
     _check_batch(experiment, strategy)
     if worker == 0:
         description = runtime.describe_run(strategy_name, strategy)
