@@ -13,7 +13,11 @@ from fake_store import (
 )
 
 from tfpartial.data.augment import AugmentOptions
-from tfpartial.data.patch_reader import PatchReader, count_stored_values
+from tfpartial.data.patch_reader import (
+    PatchReader,
+    count_stored_values,
+    take_input_error,
+)
 from tfpartial.data.patches import PatchSampler
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.errors import InputError
@@ -268,3 +272,18 @@ def test_number_of_stored_values_of_a_run():
     stores["b"].stored_sets = np.repeat(sets(["bladder"]), 128, axis=0)
     with pytest.raises(InputError, match="256 stored values.*found 257"):
         count_stored_values(stores, SPACE)
+
+
+def test_an_input_error_of_a_patch_can_be_taken_after_the_tf_error():
+    class Damaged(FakeStore):
+        def read_region(self, *_, **__):
+            raise InputError("record 7 is damaged (x). Build it again.")
+
+    whole = full_store()
+    stores = {"full": Damaged(whole.scans, whole.stored_sets, EVERYTHING[1:])}
+    assert take_input_error() is None
+    with pytest.raises(tf.errors.OpError):
+        next(iter(dataset(stores)))
+    error = take_input_error()
+    assert error.faults == ("record 7 is damaged (x). Build it again.",)
+    assert take_input_error() is None

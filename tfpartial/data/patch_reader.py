@@ -39,6 +39,20 @@ _READ = (
     tf.bool,  # (L,) resolved labels
 )
 
+# What went wrong in threads of tf.data, which passes on only the text.
+_input_errors: list[InputError] = []
+
+
+def take_input_error() -> InputError | None:
+    """Return the first InputError of reading a patch, and forget it.
+
+    For who caught an error of tf.data: raised in its place, the user sees a
+    message instead of TensorFlow's traceback.
+    """
+    taken = _input_errors[0] if _input_errors else None
+    _input_errors.clear()
+    return taken
+
 
 class PatchReader:
     """Loads one row: the tensors of one patch.
@@ -172,7 +186,11 @@ class PatchReader:
 
     def _begin(self, *arguments: np.ndarray) -> tuple[np.ndarray, ...]:
         with shutdown.Reading():
-            return self.read(*arguments)
+            try:
+                return self.read(*arguments)
+            except InputError as error:
+                _input_errors.append(error)
+                raise
 
     def _end(self, row: np.ndarray, *_: np.ndarray) -> np.ndarray:
         shutdown.end_patch()
