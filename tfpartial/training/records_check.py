@@ -160,11 +160,11 @@ def _split_differences(
             now = assigned[name, entry.case]
             if now != entry.split:
                 moved.setdefault((entry.split, now), []).append(entry.case)
-        for (before, now), case_ids in moved.items():
+        for (recorded, declared), case_ids in moved.items():
             yield (
                 name,
-                f"split of {join_names(case_ids)} (records: {before}, "
-                f"config: {now})",
+                f"split of {join_names(case_ids)} (records: {recorded}, "
+                f"config: {declared})",
             )
 
 
