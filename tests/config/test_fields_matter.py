@@ -1,0 +1,239 @@
+"""No painted knobs: turning a field changes what its stage does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfpartial.config import Experiment, Phantom
+from tfpartial.databases.splits import split_of_patient
+from tfpartial.evaluation import evaluate
+from tfpartial.inference.predict import predict_scan
+from tfpartial.labels import Label, LabelSpace
+from tfpartial.phantom.make import make_case
+from tfpartial.training import fit
+from tfpartial.volumes import Volume
+
+DATABASE = {
+    "name": "base",
+    "layout": "label_map_folder",
+    "path": "base",
+    "values": {"1": "left", "2": "right"},
+    "licence": "none",
+    "citation": "none",
+}
+BASE: dict[str, Any] = {
+    "label_space": [
+        {"name": "left", "mirror": "right"},
+        {"name": "right", "mirror": "left"},
+    ],
+    "databases": [DATABASE],
+    "records_dir": "records",
+    "run_dir": "run",
+    "phantom": {"shape": [12, 10, 8], "spacing_mm": [30, 30, 30]},
+    "preprocess": {"spacing_mm": [4, 4, 4]},
+    "network": {"filters": [2, 4]},
+    "fit": {"epochs": 20, "optimizer": {"warmup_steps": 3}},
+    "predict": {"window_shape": [4, 4, 4], "probabilities": True},
+}
+
+
+def experiment_with(field: str = "", value: object = None) -> Experiment:
+    """The base experiment with one dotted field set."""
+    experiment = Experiment.model_validate(BASE).model_dump(mode="json")
+    *parents, leaf = field.split(".") if field else [""]
+    place = experiment
+    for parent in parents:
+        place = place[parent]
+    if field:
+        place[leaf] = value
+    return Experiment.model_validate(experiment)
+
+
+def training_data(experiment: Experiment) -> object:
+    """What the pipeline is asked for."""
+    asked: dict[str, Any] = {}
+    network = keras.Model()
+    network.context_voxels = (0, 0, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            fit,
+            "build_training_dataset",
+            lambda _, **given: asked.update(given),
+        )
+        fit._distributed(experiment, {}, None, 0, 1, network)
+    return asked
+
+
+def schedules(experiment: Experiment) -> object:
+    """Consistency weight and learning rate over 2000 steps."""
+    weight = fit.weight_of_step(experiment)
+    options = experiment.fit
+    rate = fit.schedules.learning_rate(
+        options.optimizer, options.epochs * options.steps_per_epoch
+    )
+    steps = np.arange(0, 2000, 50)
+    return [(float(weight(s)), float(rate(s))) for s in (1, 2, *steps)]
+
+
+def model(experiment: Experiment) -> object:
+    """Weights, layers, optimizer and what Mean Teacher was given."""
+    given: dict[str, Any] = {}
+    original = fit.MeanTeacher
+
+    def remember(student: Any, teacher: Any, *rest: Any, **options: Any) -> Any:
+        given.update(options, teacher=teacher is not None)
+        del given["consistency_weight"]
+        return original(student, teacher, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit, "MeanTeacher", remember)
+        made = fit.build_model(experiment)
+    student = made.student
+    return (
+        given,
+        made.optimizer.weight_decay,
+        [np.abs(w).sum().item() for w in student.get_weights()],
+        [getattr(layer, "rate", 0) for layer in student.layers],
+    )
+
+
+class MarksLeftHalf(keras.layers.Layer):
+    """Logits that depend on the place in the window and on the intensity."""
+
+    def call(self, image: tf.Tensor) -> tf.Tensor:
+        place = tf.cumsum(tf.ones_like(image), axis=1)
+        return tf.concat([image, place, 0.3 * place * image], axis=-1)
+
+
+def prediction(experiment: Experiment) -> object:
+    """Probabilities of a network that knows left from right."""
+    image = keras.Input((None, None, None, 1))
+    network = keras.Model(image, MarksLeftHalf()(image))
+    hu = np.random.default_rng(0).normal(0, 300, (10, 6, 6)).astype(np.int16)
+    space = LabelSpace(
+        (Label("left", None, "right"), Label("right", None, "left"))
+    )
+    _, found = predict_scan(
+        network, Volume(hu, np.diag([4.0, 4.0, 4.0, 1.0])), space,
+        experiment.preprocess, experiment.predict, window_shape=(4, 4, 4),
+    )  # fmt: skip
+    return None if found is None else found.tolist()
+
+
+def phantom(experiment: Experiment) -> object:
+    """The voxels of one case."""
+    assert isinstance(experiment.phantom, Phantom)
+    scan, _ = make_case(experiment.phantom, "supine", 1)
+    return scan.shape, scan.spacing_mm, scan.array.tolist()
+
+
+def splits(experiment: Experiment) -> object:
+    """The splits of 50 patients."""
+    options = experiment.build.splits
+    return [split_of_patient(f"p{n}", options) for n in range(50)]
+
+
+def evaluation(experiment: Experiment) -> object:
+    """What scoring is asked for."""
+    asked: list[object] = []
+
+    def remember(jobs: Any, workers: int) -> list:
+        asked.extend([workers, [job.tolerance_mm for job in jobs]])
+        return []
+
+    def find(folder: Any, cases: Any, missing: str) -> list[None]:
+        asked.append(missing)
+        return [None]
+
+    case = type("Case", (), {"database": "base"})()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "cases_of_split", lambda *_: [case])
+        patch.setattr(evaluate, "find_predictions", find)
+        patch.setattr(evaluate, "leftover_warnings", lambda *_: [])
+        patch.setattr(evaluate, "_run", remember)
+        patch.setattr(evaluate, "write_evaluation", lambda *_: None)
+        evaluate.evaluate_predictions(experiment, "nowhere")
+    return asked
+
+
+CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
+    (training_data, "sampling.label_share", 0.1),
+    (training_data, "sampling.weights", {"base": 3.0}),
+    (training_data, "sampling.supervision", {"base": "naive"}),
+    (training_data, "sampling.readers", 3),
+    (training_data, "augment.noise_sd", 0.7),
+    (training_data, "augment.rotation_degrees", 3.0),
+    (training_data, "augment.mirror_probability", 0.5),
+    (training_data, "fit.patch_shape", [8, 8, 8]),
+    (training_data, "fit.global_batch_size", 3),
+    (training_data, "preprocess.hu_window", [-100, 100]),
+    (training_data, "seed", 5),
+    (schedules, "fit.consistency.weight", 0.5),
+    (schedules, "fit.consistency.ramp_start", 0.2),
+    (schedules, "fit.consistency.ramp_end", 0.9),
+    (schedules, "fit.epochs", 30),
+    (schedules, "fit.steps_per_epoch", 50),
+    (schedules, "fit.optimizer.learning_rate", 1e-2),
+    (schedules, "fit.optimizer.schedule", "polynomial"),
+    (schedules, "fit.optimizer.warmup_steps", 9),
+    (model, "fit.consistency.ema_decay", 0.5),
+    (model, "fit.optimizer.weight_decay", 0.3),
+    (model, "fit.optimizer.clip_norm", None),
+    (model, "fit.teacher", False),
+    (model, "network.filters", [2, 2]),
+    (model, "network.blocks_per_level", 2),
+    (model, "network.normalization", "batch"),
+    (model, "network.dropout", [0.5]),
+    (model, "seed", 5),
+    (prediction, "predict.mirror", True),
+    (prediction, "predict.overlap", 0.0),
+    (prediction, "predict.window_shape", [6, 6, 6]),
+    (prediction, "predict.probabilities", False),
+    (prediction, "preprocess.spacing_mm", [3, 4, 4]),
+    (prediction, "preprocess.hu_window", [-50, 50]),
+    (prediction, "preprocess.body_threshold_hu", 0.0),
+    (phantom, "phantom.seed", 1),
+    (phantom, "phantom.shape", [12, 10, 9]),
+    (phantom, "phantom.spacing_mm", [30, 30, 31]),
+    (splits, "build.splits.seed", 1),
+    (splits, "build.splits.test_share", 0.5),
+    (splits, "build.splits.validation_share", 0.5),
+    (evaluation, "evaluate.tolerance_mm", 3.0),
+    (evaluation, "evaluate.missing", "zero"),
+    (evaluation, "evaluate.workers", 3),
+]
+
+
+@pytest.fixture(scope="module")
+def usual() -> dict[Callable, object]:
+    """What every probe says of the base experiment."""
+    experiment = experiment_with()
+    probes = dict.fromkeys(probe for probe, _, _ in CASES)
+    return {probe: probe(experiment) for probe in probes}
+
+
+@pytest.mark.parametrize(
+    ("probe", "field", "value"),
+    CASES,
+    ids=[f"{probe.__name__}-{field}" for probe, field, _ in CASES],
+)
+def test_field_matters(
+    usual: dict[Callable, object],
+    probe: Callable[[Experiment], object],
+    field: str,
+    value: object,
+) -> None:
+    assert probe(experiment_with(field, value)) != usual[probe]
+
+
+@pytest.mark.parametrize("probe", dict.fromkeys(p for p, _, _ in CASES))
+def test_a_field_of_no_concern_changes_nothing(
+    usual: dict[Callable, object], probe: Callable[[Experiment], object]
+) -> None:
+    assert probe(experiment_with("run_dir", "elsewhere")) == usual[probe]
