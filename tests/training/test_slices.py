@@ -64,7 +64,7 @@ def test_reference_is_in_the_middle_and_prediction_at_the_end() -> None:
     )
     colours = label_colours(256)
     assert bright(ct) == []
-    # The voxel (2, 2) of `picture_of`: row HEIGHT - 1 - 2, column WIDTH - 1 - 2.
+    # The voxel (2, 2) of `picture_of` is in row 4 - 1 - 2, column 6 - 1 - 2.
     assert bright(reference) == [(0, 0), (1, 3)]
     assert bright(prediction) == [(0, WIDTH - 1)]
     # On black, half of the colour is left.
