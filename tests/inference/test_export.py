@@ -14,17 +14,24 @@ import tensorflow as tf
 from tfpartial.errors import InputError
 from tfpartial.inference import export, export_check
 from tfpartial.inference.export import export_run
-from tfpartial.inference.export_check import segment_elsewhere
+from tfpartial.inference.export_check import noise_patch, segment_elsewhere
 from tfpartial.inference.load_network import load_network, load_run
 from tfpartial.inference.predict import predict_scan
-from tfpartial.volumes import Volume
+from tfpartial.models import build_network
+from tfpartial.volumes import Volume, normalise
 
 MAX_SHARE = 1e-3
 
 
-def segment_here(path, scan):
+def segment_here(path, scan, patch_hu):
     """Stand in for the other process, which takes seconds to import."""
-    return segment(tf.saved_model.load(str(path)), scan)
+    model = tf.saved_model.load(str(path))
+    found = model.signatures["segment_patch"](
+        image_hu=tf.constant(patch_hu),
+        mean=tf.constant([export_check._PATCH_MEAN]),
+        sd=tf.constant([export_check._PATCH_SD]),
+    )
+    return segment(model, scan), found["logits"].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +90,14 @@ def segment(model, volume):
 
 @pytest.mark.slow
 def test_equals_predict_where_keras_cannot_be_imported(exported, run, scan):
-    found = segment_elsewhere(exported, scan)
+    patch = noise_patch(network_of(run.run_dir), run.window_shape)
+    found, logits = segment_elsewhere(exported, scan, patch)
     expected = expected_labels(run, scan)
     assert found.dtype == np.uint8
     assert (found != expected).mean() <= MAX_SHARE
     assert len(np.unique(expected)) >= 3
+    here = segment_here(exported, scan, patch)[1]
+    np.testing.assert_allclose(logits, here, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +214,10 @@ def test_an_export_that_differs_is_not_put_in_place(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
         export_check,
         "segment_elsewhere",
-        lambda path, scan: np.full(scan.shape, 3, np.uint8),
+        lambda path, scan, patch: (
+            np.full(scan.shape, 3, np.uint8),
+            network_of(run.run_dir)(normalised(run, patch)).numpy(),
+        ),
     )
     monkeypatch.setattr(
         export, "_write_saved_model", lambda network, run, path: path.mkdir()
@@ -212,6 +225,50 @@ def test_an_export_that_differs_is_not_put_in_place(run, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="was not put in place"):
         export_run(run, "student", tmp_path / "model")
     assert not (tmp_path / "model").exists()
+
+
+def normalised(run, patch_hu):
+    return normalise(
+        patch_hu,
+        export_check._PATCH_MEAN,
+        export_check._PATCH_SD,
+        run.experiment.preprocess.hu_window,
+    )
+
+
+@pytest.mark.parametrize("off", [0.01, np.nan])
+def test_background_everywhere_does_not_hide_other_weights(
+    run, tmp_path, monkeypatch, off
+):
+    network = build_network("unet3d", num_labels=4, seed=2, filters=[4, 8])
+    kernel, bias = network.trainable_variables[-2:]
+    kernel.assign(kernel * 0.1)
+    bias.assign([30.0, 0.0, 0.0, 0.0])
+
+    def other_weights(path, scan, patch_hu):
+        logits = network(normalised(run, patch_hu)).numpy()
+        logits[..., 1] += off
+        return np.zeros(scan.shape, np.uint8), logits
+
+    assert not segment_with(network, run).any()
+    monkeypatch.setattr(export_check, "segment_elsewhere", other_weights)
+    with pytest.raises(RuntimeError, match=r"expected the logits.*not put in"):
+        export_check.check_saved_model(tmp_path, network, run)
+    off = 0.0
+    assert export_check.check_saved_model(tmp_path, network, run) == 0
+
+
+def segment_with(network, run):
+    scan = export_check.synthetic_scan(run.window_shape, (4.0, 4.0, 4.0))
+    labels, _ = predict_scan(
+        network,
+        scan,
+        run.space,
+        run.experiment.preprocess,
+        run.experiment.predict,
+        window_shape=run.window_shape,
+    )
+    return labels
 
 
 def test_a_model_that_fails_elsewhere_is_reported(tmp_path, scan, monkeypatch):

@@ -135,7 +135,8 @@ def _export_and_use(
     database = _database_of(experiment, case)
     image, _ = read_case(case, database, run.space)
     affine = turn_prone(image.affine) if case.prone_turn else image.affine
-    labels = segment_elsewhere(paths.saved_model, Volume(image.array, affine))
+    scan = Volume(image.array, affine)
+    labels, _ = segment_elsewhere(paths.saved_model, scan)
     names = dict(enumerate(run.space.names))
     write_volume(output, Volume(labels, image.affine), names)
     return case, output

@@ -1,7 +1,8 @@
 """Does a written export do what predict does? Asked in another process.
 
 In: a SavedModel folder, the network it was made from. Out: the share of
-voxels that differ; an error above the limit.
+voxels that differ; an error above the limit. Labels alone would say nothing
+of a network that finds background everywhere: logits are compared too.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from tfpartial.inference.load_network import LoadedRun
 from tfpartial.inference.predict import predict_scan
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import Shape3
-from tfpartial.volumes import Volume
+from tfpartial.volumes import Volume, normalise
 
 # DECISIONS "Preprocessing": the two versions may differ in 0.1 % of voxels.
 MAX_SHARE = 1e-3
+# Of the logits of one patch, in units of the largest of them (at least 1).
+MAX_LOGIT_DIFFERENCE = 1e-4
 MAX_ONNX_DIFFERENCE = 1e-3
+_PATCH_MEAN, _PATCH_SD = 40.0, 100.0  # HU
 
 # Neither keras nor tfpartial can be imported here, as at a user's site.
 _LOAD_AND_SEGMENT = """
@@ -37,21 +41,30 @@ labels = model.signatures["segment_scan"](
     volume_hu=tensorflow.constant(scan["hu"]),
     affine=tensorflow.constant(scan["affine"]),
 )["labels"]
-numpy.save(sys.argv[3], labels.numpy())
+found = {"labels": labels.numpy()}
+if scan["patch_hu"].size:
+    found["logits"] = model.signatures["segment_patch"](
+        image_hu=tensorflow.constant(scan["patch_hu"]),
+        mean=tensorflow.constant(scan["mean"]),
+        sd=tensorflow.constant(scan["sd"]),
+    )["logits"].numpy()
+numpy.savez(sys.argv[3], **found)
 """
 
 
 def check_saved_model(
     path: Path, network: keras.Model, run: LoadedRun
 ) -> float:
-    """Compare a SavedModel with `predict_scan` on a synthetic scan.
+    """Compare a SavedModel with `predict_scan` and with the network itself.
+
+    The scan is synthetic, the patch for the logits is noise.
 
     Returns:
         The share of voxels whose label differs.
 
     Raises:
-        RuntimeError: it does not load without Keras and this package, or
-            more than 0.1 % of the voxels differ.
+        RuntimeError: it does not load without Keras and this package, more
+            than 0.1 % of the voxels differ, or the logits do.
     """
     spacing = run.experiment.preprocess.spacing_mm
     scan = synthetic_scan(run.window_shape, spacing)
@@ -63,7 +76,11 @@ def check_saved_model(
         run.experiment.predict.model_copy(update={"probabilities": False}),
         window_shape=run.window_shape,
     )
-    found = segment_elsewhere(path, scan)
+    patch = noise_patch(network, run.window_shape)
+    found, logits = segment_elsewhere(path, scan, patch)
+    hu_window = run.experiment.preprocess.hu_window
+    image = normalise(patch, _PATCH_MEAN, _PATCH_SD, hu_window)
+    _check_logits(path, logits, np.asarray(network(image, training=False)))
     share = float((found != expected).mean())
     if share > MAX_SHARE:
         raise RuntimeError(
@@ -74,15 +91,56 @@ def check_saved_model(
     return share
 
 
-def segment_elsewhere(path: Path, scan: Volume) -> np.ndarray:
-    """Segment a scan by a SavedModel in a process with TensorFlow alone.
+def _check_logits(
+    path: Path, found: np.ndarray | None, expected: np.ndarray
+) -> None:
+    """Raise RuntimeError unless the logits of a patch are the network's."""
+    scale = max(1.0, float(np.abs(expected).max()))
+    off = np.inf if found is None else np.abs(found - expected).max()
+    largest = float(off) / scale
+    if not largest <= MAX_LOGIT_DIFFERENCE:
+        raise RuntimeError(
+            f"{path}: expected the logits of the network on a patch, found a "
+            f"relative difference of {largest:.2g} (at most "
+            f"{MAX_LOGIT_DIFFERENCE:g}). The export was not put in place."
+        )
+
+
+def noise_patch(network: keras.Model, window_shape: Shape3) -> np.ndarray:
+    """Return (1, i, j, k, 1) int16 HU, the context of the network included."""
+    context = context_of(network)
+    given = [w + 2 * c for w, c in zip(window_shape, context, strict=True)]
+    noise = np.random.default_rng(1).normal(_PATCH_MEAN, _PATCH_SD, given)
+    return np.rint(noise).astype(np.int16)[None, ..., None]
+
+
+def segment_elsewhere(
+    path: Path, scan: Volume, patch_hu: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Run a SavedModel in a process with TensorFlow alone.
+
+    Args:
+        path: the SavedModel folder.
+        scan: for `segment_scan`.
+        patch_hu: (1, i, j, k, 1) int16, for `segment_patch`, if wanted.
+
+    Returns:
+        labels: uint8 on the scan's grid.
+        logits: (1, i', j', k', L) float32 of the patch; None without one.
 
     Raises:
         RuntimeError: the process fails.
     """
     with tempfile.TemporaryDirectory() as folder:
-        given, taken = Path(folder, "scan.npz"), Path(folder, "labels.npy")
-        np.savez(given, hu=scan.array.astype(np.float32), affine=scan.affine)
+        given, taken = Path(folder, "scan.npz"), Path(folder, "found.npz")
+        np.savez(
+            given,
+            hu=scan.array.astype(np.float32),
+            affine=scan.affine,
+            patch_hu=np.zeros(0, np.int16) if patch_hu is None else patch_hu,
+            mean=np.array([_PATCH_MEAN], np.float32),
+            sd=np.array([_PATCH_SD], np.float32),
+        )
         done = subprocess.run(
             [sys.executable, "-c", _LOAD_AND_SEGMENT, path, given, taken],
             capture_output=True,
@@ -94,7 +152,8 @@ def segment_elsewhere(path: Path, scan: Volume) -> np.ndarray:
                 f"{path}: expected a SavedModel that runs with TensorFlow "
                 f"alone, found:\n{done.stderr[-2000:]}"
             )
-        return np.load(taken)
+        with np.load(taken) as found:
+            return found["labels"], found.get("logits")
 
 
 def synthetic_scan(
@@ -141,10 +200,12 @@ def check_onnx(path: Path, network: keras.Model, window_shape: Shape3) -> float:
     """
     import onnxruntime
 
-    context = context_of(network)
-    given = [w + 2 * c for w, c in zip(window_shape, context, strict=True)]
-    image = np.random.default_rng(0).normal(size=(1, *given, 1))
-    image = image.astype(np.float32)
+    image = normalise(
+        noise_patch(network, window_shape),
+        _PATCH_MEAN,
+        _PATCH_SD,
+        (-np.inf, np.inf),
+    )
     session = onnxruntime.InferenceSession(
         str(path), providers=["CPUExecutionProvider"]
     )
