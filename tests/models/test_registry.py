@@ -42,3 +42,16 @@ def test_a_name_belongs_to_one_builder() -> None:
         register("unet3d")(build_other)
     assert register("unet3d")(before) is before
     assert _builders["unet3d"] is before
+
+
+@pytest.mark.parametrize("name", registered_networks())
+def test_a_batch_equals_its_samples_one_by_one(name: str) -> None:
+    network = build_network(name, num_labels=3, seed=0)
+    size = max(2 * network.divisor, 8) + 2 * max(network.context_voxels)
+    draw = np.random.default_rng(0)
+    image = draw.normal(size=(3, size, size, size, 1)).astype("float32")
+    image *= np.array([1, 5, 0.1]).reshape(3, 1, 1, 1, 1)
+    together = np.asarray(network(image))
+    alone = [np.asarray(network(image[n : n + 1])) for n in range(3)]
+    np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-3
