@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfpartial.config import Experiment
 from tfpartial.config.meaning import label_space_of
 from tfpartial.data.augment import AugmentOptions
+from tfpartial.data.patch_reader import take_input_error
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
@@ -57,41 +58,56 @@ def fit(
     stores = open_stores(experiment)
     check_records(experiment, stores)
     _check_batch(experiment, strategy)
-    if worker == 0:
-        description = runtime.describe_run(strategy_name, strategy)
-        claim_run_dir(experiment, stores, run_dir, description)
     runtime.set_up_determinism(experiment.seed, experiment.fit.precision)
     with strategy.scope():
         model = build_model(experiment)
+    # Every check comes before the directory: a refused run leaves none.
+    if worker == 0:
+        description = runtime.describe_run(strategy_name, strategy)
+        claim_run_dir(experiment, stores, run_dir, description)
+    with strategy.scope():
         checkpoints = Checkpoints(
             model, run_dir, experiment.fit.keep_checkpoints, worker
         )
         step = checkpoints.restore()
-    check_window(
-        experiment.fit.patch_shape,
-        model.student.context_voxels,
-        model.student.divisor,
-        "fit.patch_shape",
-    )
     _say_plan(experiment, strategy, stores, step)
-    per_epoch = experiment.fit.steps_per_epoch
-    if step >= experiment.fit.epochs * per_epoch:
+    if step >= experiment.fit.epochs * experiment.fit.steps_per_epoch:
         log.info("%s: finished already; nothing to do.", run_dir)
         return run_dir
     dataset = _distributed(
         experiment, stores, strategy, step, workers, model.student
     )
     callbacks = [*_observers(experiment, stores, run_dir, worker), checkpoints]
-    model.fit(
-        dataset,
-        epochs=experiment.fit.epochs,
-        initial_epoch=step // per_epoch,
-        steps_per_epoch=per_epoch,
-        callbacks=callbacks,
-        shuffle=False,  # the data of a step is decided already
-        verbose=_verbosity(worker),
-    )
+    _train(experiment, model, dataset, step, callbacks, _verbosity(worker))
     return run_dir
+
+
+def _train(
+    experiment: Experiment,
+    model: MeanTeacher,
+    dataset: Any,
+    step: int,
+    callbacks: list[keras.callbacks.Callback],
+    verbose: int,
+) -> None:
+    """Run Keras' loop from a step to the end of the run."""
+    per_epoch = experiment.fit.steps_per_epoch
+    try:
+        model.fit(
+            dataset,
+            epochs=experiment.fit.epochs,
+            initial_epoch=step // per_epoch,
+            steps_per_epoch=per_epoch,
+            callbacks=callbacks,
+            shuffle=False,  # the data of a step is decided already
+            verbose=verbose,
+        )
+    except tf.errors.OpError:
+        # What went wrong while reading a patch arrives as TensorFlow's error.
+        fault = take_input_error()
+        if fault is None:
+            raise
+        raise fault from None
 
 
 def open_stores(experiment: Experiment) -> dict[str, RecordStore]:
@@ -110,12 +126,23 @@ def open_stores(experiment: Experiment) -> dict[str, RecordStore]:
 
 
 def build_model(experiment: Experiment) -> MeanTeacher:
-    """Build and compile student and teacher; call inside strategy.scope()."""
+    """Build and compile student and teacher; call inside strategy.scope().
+
+    Raises:
+        InputError: the network does not exist or does not take the patch.
+    """
     options = experiment.fit
     steps = options.epochs * options.steps_per_epoch
     rate = schedules.learning_rate(options.optimizer, steps)
+    student = network_of(experiment, "student")
+    check_window(
+        options.patch_shape,
+        student.context_voxels,
+        student.divisor,
+        "fit.patch_shape",
+    )
     model = MeanTeacher(
-        network_of(experiment, "student"),
+        student,
         network_of(experiment, "teacher") if options.teacher else None,
         label_space_of(experiment).names,
         consistency_weight=weight_of_step(experiment),
