@@ -13,6 +13,7 @@ import pytest
 from tfpartial.training.validation import (
     ValidationScan,
     WholeScanValidation,
+    group_dice,
     read_validation_scans,
     scan_dice,
 )
@@ -204,3 +205,25 @@ def test_the_picture_shows_the_reference_and_the_students_labels(
     assert (reference[:, 4:] == colour).all()
     assert (reference[:, :2] == ct[:, :2]).all()
     assert (student == colour).all()
+
+
+def test_a_merged_structure_is_scored_as_a_group() -> None:
+    # Stored: 0 open background {bg, c}, 1 a, 2 {a, b}: merged, 3 ignore.
+    sets = np.array(
+        [
+            [True, False, False, True],
+            [False, True, False, False],
+            [False, True, True, False],
+            [True, True, True, True],
+        ]
+    )
+    labels = np.array([0, 0, 2, 2, 2, 3], np.uint8).reshape(6, 1, 1)
+    prediction = np.array([2, 0, 1, 2, 0, 1]).reshape(6, 1, 1)
+    scan = ValidationScan(
+        "d/x", labels.astype(np.int16), labels, sets,
+        np.zeros(4, bool), 0.0, 1.0,
+    )  # fmt: skip
+    found = group_dice(scan, prediction, ("background", "a", "b", "c"))
+    # Reference: 3 voxels, 2 of them predicted a or b; predicted: those and
+    # voxel 0; the ignored voxel does not count.
+    assert found == {"a+b": pytest.approx(2 * 2 / (3 + 3))}

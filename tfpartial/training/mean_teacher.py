@@ -6,6 +6,7 @@ Out: a trained student and its moving average.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from tfpartial.models import dropout_keys
 from tfpartial.training.ema import update_teacher, warmed_decay
 from tfpartial.training.metrics import StreamingDice
 
+log = logging.getLogger(__name__)
 STUDENT_STREAM = 0
 TEACHER_STREAM = 1
 
@@ -54,13 +56,18 @@ def reseed_dropout(
     """
     context = tf.distribute.get_replica_context()
     replica = context.replica_id_in_sync_group if context else 0
-    for order, variable in enumerate(network.non_trainable_variables):
-        if "seed_generator" in variable.path:
-            first = seed + 1_000_003 * (stream + 1) + 7919 * order
-            place = first + 104_729 * ops.cast(replica, "int64")
-            # Room for a layer that draws several times in a step.
-            state = ops.stack([place, ops.cast(step, "int64") * 1024])
-            variable.assign(ops.cast(state, variable.dtype))
+    for order, variable in enumerate(_seeds(network)):
+        first = seed + 1_000_003 * (stream + 1) + 7919 * order
+        place = first + 104_729 * ops.cast(replica, "int64")
+        # Room for a layer that draws several times in a step.
+        state = ops.stack([place, ops.cast(step, "int64") * 1024])
+        variable.assign(ops.cast(state, variable.dtype))
+
+
+def _seeds(network: keras.Model) -> list[keras.Variable]:
+    """Return the states of a network's random layers."""
+    variables = network.non_trainable_variables
+    return [v for v in variables if "seed_generator" in v.path]
 
 
 class MeanTeacher(keras.Model):
@@ -126,6 +133,12 @@ class MeanTeacher(keras.Model):
             self._adopt(teacher)
             self.consistency_loss = keras.metrics.Mean("consistency_loss")
             self.teacher_dice = StreamingDice(label_names, "teacher_dice")
+        if not hasattr(student, "context_voxels") and _seeds(student):
+            log.info(
+                "student '%s' is not of the registry: its dropout masks "
+                "depend on the number of replicas",
+                student.name,
+            )
         self.wait_seconds = 0.0
         self.train_function: Any = None
         self.test_function: Any = None
