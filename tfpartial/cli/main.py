@@ -58,6 +58,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(required=True, metavar="verb")
 
+    _add_making(subparsers)
+    _add_using(subparsers)
+    verb = _verb(subparsers, "demo", verbs.demo)
+    verb.add_argument(
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG,
+        help="default: %(default)s",
+    )
+    verb.add_argument(
+        "overrides", nargs="*", metavar="field=value", help=_OVERRIDES
+    )
+    return parser
+
+
+def _add_making(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verbs that lead to a run."""
     _verb(subparsers, "phantom", verbs.make_phantom, config=True)
     verb = _verb(subparsers, "import-openkbp", verbs.import_openkbp)
     verb.add_argument(
@@ -91,6 +108,9 @@ def build_parser() -> argparse.ArgumentParser:
         "--run_dir", type=Path, help="default: run_dir of the config"
     )
 
+
+def _add_using(subparsers: argparse._SubParsersAction) -> None:
+    """Add the verbs that start from a run."""
     verb = _verb(subparsers, "predict", verbs.predict, run_dir=True)
     verb.add_argument(
         "--inputs",
@@ -130,18 +150,6 @@ def build_parser() -> argparse.ArgumentParser:
     verb.add_argument(
         "--out_dir", type=Path, help="default: the predictions folder"
     )
-
-    verb = _verb(subparsers, "demo", verbs.demo)
-    verb.add_argument(
-        "--config",
-        type=Path,
-        default=DEFAULT_CONFIG,
-        help="default: %(default)s",
-    )
-    verb.add_argument(
-        "overrides", nargs="*", metavar="field=value", help=_OVERRIDES
-    )
-    return parser
 
 
 def _verb(
