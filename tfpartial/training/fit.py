@@ -18,6 +18,7 @@ from tfpartial.data.patch_reader import take_input_error
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
+from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
 from tfpartial.models import build_network
 from tfpartial.training import runtime, schedules
@@ -137,8 +138,8 @@ def build_model(experiment: Experiment) -> MeanTeacher:
     student = network_of(experiment, "student")
     check_window(
         options.patch_shape,
-        student.context_voxels,
-        student.divisor,
+        context_of(student),
+        getattr(student, "divisor", 1),
         "fit.patch_shape",
     )
     model = MeanTeacher(
@@ -206,7 +207,7 @@ def _distributed(
             weights=sampling.weights,
             label_share=sampling.label_share,
             patch_shape=options.patch_shape,
-            context_voxels=network.context_voxels,
+            context_voxels=context_of(network),
             augment=AugmentOptions(**experiment.augment.model_dump()),
             hu_window=experiment.preprocess.hu_window,
             seed=experiment.seed,
