@@ -93,6 +93,18 @@ def load_run(run_dir: str | Path) -> LoadedRun:
     return LoadedRun(experiment, label_space_of(experiment), run_dir)
 
 
+def network_of(experiment: Experiment, name: str) -> keras.Model:
+    """Build the declared network under a name (prefix of its layers)."""
+    sizes = experiment.network.model_dump()
+    return build_network(
+        sizes.pop("name"),
+        num_labels=label_space_of(experiment).num_labels,
+        seed=experiment.seed,
+        model_name=name,
+        **sizes,
+    )
+
+
 def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
     """Build the declared network and load its trained weights.
 
@@ -100,14 +112,7 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
         InputError: the weights are missing, or belong to another network.
     """
     path = run.weights_path(which)
-    sizes = run.experiment.network.model_dump()
-    network = build_network(
-        sizes.pop("name"),
-        num_labels=run.space.num_labels,
-        seed=run.experiment.seed,
-        model_name=which,
-        **sizes,
-    )
+    network = network_of(run.experiment, which)
     try:
         with warnings.catch_warnings():
             # Keras only warns where a layer finds no weights in the file.

@@ -18,9 +18,9 @@ from tfpartial.data.patch_reader import take_input_error
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
+from tfpartial.inference.load_network import network_of
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
-from tfpartial.models import build_network
 from tfpartial.training import runtime, schedules
 from tfpartial.training.checkpoints import Checkpoints
 from tfpartial.training.mean_teacher import MeanTeacher
@@ -157,18 +157,6 @@ def build_model(experiment: Experiment) -> MeanTeacher:
     model.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(model.student.trainable_variables)
     return model
-
-
-def network_of(experiment: Experiment, name: str) -> keras.Model:
-    """Build the declared network under a name (prefix of its layers)."""
-    sizes = experiment.network.model_dump()
-    return build_network(
-        sizes.pop("name"),
-        num_labels=label_space_of(experiment).num_labels,
-        seed=experiment.seed,
-        model_name=name,
-        **sizes,
-    )
 
 
 def weight_of_step(experiment: Experiment) -> Callable[[Any], Any]:
