@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from tfpartial.config import Experiment
+from tfpartial.config import Experiment, Unet3d
 from tfpartial.config.database import CaseOverride, Database
-from tfpartial.config.experiment import Augment, LabelEntry, Network
+from tfpartial.config.experiment import Augment, LabelEntry
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.labels import Label
 from tfpartial.models.unet3d import build_unet3d
@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 HANDED_ON = {
     LabelEntry: {field.name for field in fields(Label)},
     Augment: {field.name for field in fields(AugmentOptions)},
-    Network: set(inspect.signature(build_unet3d).parameters) | {"name"},
+    Unet3d: set(inspect.signature(build_unet3d).parameters) | {"name"},
 }
 # What a name or an attribute holds where no annotation says so.
 BY_NAME = {

@@ -88,13 +88,18 @@ def test_name_is_the_models_and_layers_are_named_by_place() -> None:
     assert {"down0_block0_conv1", "up0_block0_norm2", "logits"} < set(names)
 
 
-def test_dropout_is_listed_from_the_bottleneck_up() -> None:
+def test_dropout_rates_belong_to_the_last_stages() -> None:
     network = build_unet3d(seed=0, dropout=[0.5, 0.0, 0.1], **SMALL)
     found = {layer.name: layer.rate for layer in drops(network)}
     assert found == {"bottleneck_dropout": 0.5, "up0_dropout": 0.1}
     ids = [layer.layer_id for layer in drops(network)]
     assert len(set(ids)) == len(ids)
     assert not drops(build_unet3d(seed=0, **SMALL))
+    most = drops(build_unet3d(seed=0, dropout=[0.5] * 5, **SMALL))
+    assert [layer.name for layer in most] == [
+        f"{stage}_dropout"
+        for stage in ("down0", "down1", "bottleneck", "up1", "up0")
+    ]
 
 
 def test_dropout_is_the_same_for_rows_apart_and_together() -> None:
@@ -161,7 +166,7 @@ def test_weights_travel_between_differently_named_models(
     [
         ({"filters": [4]}, "at least 2 levels"),
         ({"filters": [4, 0]}, "at least 1 channel"),
-        ({"dropout": [0.1] * 4}, "at most 3 rates.*found 4; remove 1"),
+        ({"dropout": [0.1] * 6}, "at most 5 rates.*found 6; remove 1"),
         ({"downsampling": "mean"}, "strided or max, received 'mean'"),
         ({"upsampling": "cubic"}, "transposed or nearest, received 'cubic'"),
         ({"normalization": "none"}, "instance or batch, received 'none'"),

@@ -13,7 +13,6 @@ from tfpartial.config.experiment import (
     Experiment,
     Export,
     Fit,
-    Network,
     Phantom,
     Predict,
     Preprocess,
@@ -21,6 +20,7 @@ from tfpartial.config.experiment import (
 )
 from tfpartial.config.load import load_experiment, write_resolved
 from tfpartial.config.meaning import label_space_of
+from tfpartial.config.network import Unet3d
 
 __all__ = [
     "Augment",
@@ -31,11 +31,11 @@ __all__ = [
     "Experiment",
     "Export",
     "Fit",
-    "Network",
     "Phantom",
     "Predict",
     "Preprocess",
     "Sampling",
+    "Unet3d",
     "label_space_of",
     "load_experiment",
     "write_resolved",

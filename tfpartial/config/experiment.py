@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from tfpartial.config.base import Declared
 from tfpartial.config.database import Database
+from tfpartial.config.network import Unet3d
 from tfpartial.labels import Supervision
 
 Count = Annotated[int, Field(ge=1)]
@@ -107,20 +108,6 @@ class Augment(Declared):
     scale_range: float = Field(0.1, ge=0, lt=1)
     mirror_probability: Share = Field(
         0.0, description="left/right mirror with labels swapped"
-    )
-
-
-class Network(Declared):
-    """The network and its sizes; `name` is looked up in the registry."""
-
-    name: str = "unet3d"
-    filters: list[Count] = Field([16, 32, 64, 128], min_length=2)
-    blocks_per_level: int = Field(1, ge=1)
-    normalization: Literal["group", "instance", "batch"] = "group"
-    dropout: list[Share] = Field(
-        default_factory=lambda: [0.0],
-        description="rate per level of the decoder, deepest (bottleneck) "
-        "first; a shorter list is continued with 0",
     )
 
 
@@ -231,7 +218,7 @@ class Experiment(Declared):
     build: Build = Build()
     sampling: Sampling = Sampling()
     augment: Augment = Augment()
-    network: Network = Network()
+    network: Unet3d = Unet3d()
     fit: Fit = Fit()
     predict: Predict = Predict()
     export: Export = Export()

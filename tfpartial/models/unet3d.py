@@ -30,9 +30,12 @@ def build_unet3d(
 ) -> keras.Model:
     """Build an encoder and a decoder of residual blocks, joined by skips.
 
-    Dropout follows the last block of the bottleneck and of each level of the
-    decoder, hence sits in the deepest layers first; the last two entries are
-    the last two hidden stages before the logits.
+    The hidden stages, in the order of the forward pass, are the levels of the
+    encoder (finest first), the bottleneck and the levels of the decoder
+    (deepest first): 2 * levels - 1 in all. Dropout follows the last block of a
+    stage. Its rates belong to the *last* stages, so that [0.5, 0.5] is the
+    last two hidden stages before the logits of any network, and 2 rates less
+    than there are stages are all but the first two.
 
     Args:
         num_labels: L, channels of the logits.
@@ -41,8 +44,7 @@ def build_unet3d(
         filters: channels per level, finest first; 2 levels or more.
         blocks_per_level: residual blocks (two convolutions each).
         normalization: "group", "instance" or "batch".
-        dropout: rate per level, bottleneck first and finest level last; a
-            shorter list is continued with 0.
+        dropout: rates of the last stages, the last one before the logits.
         downsampling: "strided" convolution or "max" pool.
         upsampling: "transposed" convolution or "nearest".
 
@@ -51,7 +53,7 @@ def build_unet3d(
         2**(levels - 1), its `divisor`.
 
     Raises:
-        InputError: fewer than 2 levels, or more dropout rates than levels.
+        InputError: fewer than 2 levels, or more dropout rates than stages.
         ValueError: an unknown kind.
     """
     levels = len(filters)
@@ -62,12 +64,13 @@ def build_unet3d(
     for level, channels in enumerate(filters):
         for block in range(blocks_per_level):
             x = parts.residual_block(x, channels, f"down{level}_block{block}")
+        name = "bottleneck" if level == levels - 1 else f"down{level}"
+        x = parts.drop(x, rates[level], level, f"{name}_dropout")
         if level < levels - 1:
             skips.append(x)
             x = parts.downsample(
                 x, filters[level + 1], downsampling, f"down{level}_half"
             )
-    x = parts.drop(x, rates[0], 0, "bottleneck_dropout")
     for level in reversed(range(levels - 1)):
         x = parts.upsample(x, filters[level], upsampling, f"up{level}_double")
         x = keras.layers.Concatenate(name=f"up{level}_join")([skips[level], x])
@@ -75,8 +78,8 @@ def build_unet3d(
             x = parts.residual_block(
                 x, filters[level], f"up{level}_block{block}"
             )
-        depth = levels - 1 - level
-        x = parts.drop(x, rates[depth], depth, f"up{level}_dropout")
+        stage = 2 * (levels - 1) - level
+        x = parts.drop(x, rates[stage], stage, f"up{level}_dropout")
     logits = parts.head(x, num_labels, "logits")
     network = PatchNetwork(image, logits, name=model_name)
     network.divisor = 2 ** (levels - 1)
@@ -84,20 +87,21 @@ def build_unet3d(
 
 
 def _rates(dropout: Sequence[float], filters: Sequence[int]) -> list[float]:
-    """Return one dropout rate per level, bottleneck first."""
+    """Return one dropout rate per hidden stage, in forward order."""
     levels = len(filters)
+    stages = 2 * levels - 1
     faults = []
     if levels < 2 or min(filters) < 1:
         faults.append(
             "network.filters: expected at least 2 levels of at least 1 "
             f"channel, found {list(filters)}."
         )
-    if len(dropout) > levels:
+    if len(dropout) > stages:
         faults.append(
-            f"network.dropout: expected at most {levels} rates (one per entry "
-            f"of filters), found {len(dropout)}; remove "
-            f"{len(dropout) - levels}."
+            f"network.dropout: expected at most {stages} rates (one per hidden "
+            f"stage: 2 x {levels} levels - 1), found {len(dropout)}; remove "
+            f"{len(dropout) - stages}."
         )
     if faults:
         raise InputError(*faults)
-    return [float(rate) for rate in dropout] + [0.0] * (levels - len(dropout))
+    return [0.0] * (stages - len(dropout)) + [float(rate) for rate in dropout]
