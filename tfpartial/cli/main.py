@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         level=logging.INFO, format="%(message)s", stream=sys.stdout
     )
     logging.getLogger("absl").setLevel(logging.ERROR)
-    arguments = build_parser().parse_args(argv)
+    arguments = parse_arguments(argv)
     try:
         arguments.run(arguments)
     except InputError as error:
@@ -45,6 +45,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {fault}", file=sys.stderr)
         return 2
     return 0
+
+
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse flags and overrides, in any order.
+
+    argparse takes positional arguments of a verb from one place only: what
+    stands between or after other flags is handed back, and added here.
+    """
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    known = getattr(arguments, "overrides", None)
+    if rest and (known is None or any(item.startswith("-") for item in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides = [*known, *rest]
+    return arguments
 
 
 def build_parser() -> argparse.ArgumentParser:

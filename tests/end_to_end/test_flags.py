@@ -1,0 +1,28 @@
+"""Flags and overrides of the console entry."""
+
+from __future__ import annotations
+
+import pytest
+from tfpartial.cli.main import parse_arguments
+
+
+def test_overrides_may_stand_between_flags() -> None:
+    arguments = parse_arguments(
+        ["fit", "fit.epochs=2", "--strategy", "none", "seed=1", "--run_dir",
+         "r", "fit.l2=0"]
+    )  # fmt: skip
+    assert arguments.overrides == ["fit.epochs=2", "seed=1", "fit.l2=0"]
+    assert arguments.strategy == "none"
+
+
+@pytest.mark.parametrize(
+    "words", [["fit", "--sed", "1"], ["import-openkbp", "--source", "a",
+                                      "--target", "b", "seed=1"]]
+)  # fmt: skip
+def test_what_no_verb_knows_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_arguments(words)
+    assert stopped.value.code == 2
+    assert "unrecognized arguments" in capsys.readouterr().err
