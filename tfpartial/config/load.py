@@ -41,11 +41,11 @@ def load_experiment(
         InputError: with every fault found.
     """
     path = Path(path)
-    raw = _read_mapping(path)
+    raw = read_mapping(path)
     faults = Faults()
     _expand(raw, path, faults)
     for override in overrides:
-        _apply(raw, override, faults)
+        apply_override(raw, override, faults)
     for dotted, text in (replaced or {}).items():
         _set(raw, dotted, text, faults)
     _place_phantom(raw, path, faults)
@@ -53,7 +53,7 @@ def load_experiment(
     try:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:
-        raise InputError(*_describe(error, path)) from None
+        raise InputError(*describe_faults(error, path, Experiment)) from None
     check_meaning(experiment, path)
     return experiment
 
@@ -66,7 +66,12 @@ def write_resolved(experiment: Experiment, path: str | Path) -> None:
     Path(path).write_text(text, encoding="utf-8")
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises:
+        InputError: absent, not YAML, or something else.
+    """
     if not path.is_file():
         raise InputError(f"{path}: expected a YAML file, found none.")
     try:
@@ -86,7 +91,7 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
     space = raw.get("label_space")
     if isinstance(space, str):
         try:
-            contents = _read_mapping(path.parent / space)
+            contents = read_mapping(path.parent / space)
             raw["label_space"] = contents.get("labels", [])
         except InputError as error:
             faults.add(error)
@@ -98,7 +103,7 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
         if isinstance(entry, str):
             home = path.parent / entry
             try:
-                entry = databases[position] = _read_mapping(home)
+                entry = databases[position] = read_mapping(home)
             except InputError as error:
                 faults.add(error)
                 continue
@@ -151,7 +156,7 @@ def _resolve(text: str, home: Path, faults: Faults) -> str:
     return str((home.parent / replaced).resolve())
 
 
-def _apply(raw: dict[str, Any], override: str, faults: Faults) -> None:
+def apply_override(raw: dict[str, Any], override: str, faults: Faults) -> None:
     """Set one `a.b.c=value`; the value is read as YAML."""
     dotted, separator, text = override.partition("=")
     if not separator:
@@ -197,13 +202,15 @@ def _set(raw: dict[str, Any], dotted: str, value: Any, faults: Faults) -> None:
         place = place[key]
 
 
-def _describe(error: ValidationError, path: Path) -> list[str]:
-    """Turn pydantic's findings into one sentence each."""
+def describe_faults(
+    error: ValidationError, path: Path, model: type[BaseModel]
+) -> list[str]:
+    """Turn pydantic's findings about a model into one sentence each."""
     sentences = []
     for finding in error.errors():
         where = ".".join(str(part) for part in finding["loc"])
         if finding["type"] == "extra_forbidden":
-            known = _fields_at(finding["loc"][:-1])
+            known = _fields_at(finding["loc"][:-1], model)
             sentences.append(
                 f"{path}: unknown key '{where}'."
                 + did_you_mean(str(finding["loc"][-1]), known)
@@ -219,9 +226,8 @@ def _describe(error: ValidationError, path: Path) -> list[str]:
     return sentences
 
 
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields of the model at a location of `Experiment`."""
-    model: Any = Experiment
+def _fields_at(location: tuple[Any, ...], model: Any) -> list[str]:
+    """Names of the fields of the model at a location below `model`."""
     for part in location:
         if isinstance(part, int):
             continue

@@ -1,0 +1,100 @@
+"""What a comparison of systems declares: METHOD section 4.
+
+A *system* is what one column of the results table names: which databases,
+which candidate table, which consistency, which dropout. A *comparison* is
+systems x seeds on one experiment.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tfpartial.config.base import Declared
+from tfpartial.config.network import Rate
+from tfpartial.labels import Supervision
+
+DropoutPlace = Literal["last_two", "all_but_first_two"]
+Which = Literal["student", "teacher"]
+
+
+class System(Declared):
+    """One column of the table; nothing else differs between systems."""
+
+    name: str = Field(min_length=1, description="heading of its column")
+    databases: Literal["full", "all"] = Field(
+        description="train on the fully annotated ones alone, or on all"
+    )
+    supervision: Supervision = Field(
+        "partial",
+        description="of the partially annotated databases: partial (Eq. 2), "
+        "naive or unlabelled",
+    )
+    pseudo_labels_of: str | None = Field(
+        None,
+        description="system whose run of the same seed overwrites stored "
+        "background by its predictions of labels that are not annotated",
+    )
+    consistency: bool = Field(
+        False, description="the Mean Teacher's term, Eq. 5"
+    )
+    dropout: DropoutPlace = "last_two"
+    network: Which = Field("student", description="which one is evaluated")
+
+    @property
+    def training(self) -> tuple[object, ...]:
+        """What decides the training: systems equal in it share their run."""
+        return (
+            self.databases,
+            self.supervision if self.databases == "all" else None,
+            self.pseudo_labels_of,
+            self.consistency,
+            self.dropout,
+        )
+
+
+class Dropout(Declared):
+    """Rates of the network's last stages, for each place of METHOD 4."""
+
+    last_two: list[Rate] = Field([0.5, 0.5], min_length=2, max_length=2)
+    all_but_first_two: list[Rate] = Field(min_length=2)
+
+
+class Comparison(Declared):
+    """Systems x seeds on one experiment, and how they are compared."""
+
+    experiment: str = Field(
+        description="config of the experiment that all systems share"
+    )
+    systems: list[System] = Field(
+        min_length=1, description="each inline, or the path of a YAML file"
+    )
+    full: list[str] = Field(
+        min_length=1, description="databases that annotate every label (D1)"
+    )
+    partial: list[str] = Field(
+        default_factory=list, description="databases that leave labels out"
+    )
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
+    baseline: str = Field(description="system that the others are tested with")
+    tables: dict[str, list[str]] = Field(
+        min_length=1, description="name of a table -> systems, its columns"
+    )
+    dropout: Dropout
+    database: str = Field(description="whose scans are evaluated")
+    split: Literal["validation", "test"] = "test"
+    exclude: dict[str, str] = Field(
+        default_factory=dict,
+        description="case -> label with a known wrong reference: a second "
+        "table is made without it",
+    )
+    figure_cases: list[str] = Field(
+        default_factory=list, description="scans of the figure"
+    )
+    strategy: Literal["none", "mirrored"] = "mirrored"
+    output_dir: str
+
+    def system(self, name: str) -> System:
+        """Return a system by its name."""
+        return next(s for s in self.systems if s.name == name)

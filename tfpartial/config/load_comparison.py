@@ -1,0 +1,131 @@
+"""A comparison's YAML -> `Comparison` and the experiment that it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tfpartial.config.comparison import Comparison
+from tfpartial.config.experiment import Experiment
+from tfpartial.config.load import (
+    apply_override,
+    describe_faults,
+    load_experiment,
+    read_mapping,
+)
+from tfpartial.errors import Faults, InputError, did_you_mean
+
+EXPERIMENT = "experiment."
+
+
+def load_comparison(
+    path: str | Path, overrides: Sequence[str] = ()
+) -> tuple[Comparison, Experiment]:
+    """Read a comparison and its experiment, and check names across them.
+
+    Args:
+        path: the comparison; paths inside it are relative to it, except
+            `output_dir`.
+        overrides: `field=value` of the comparison; `experiment.field=value`
+            of its experiment.
+
+    Raises:
+        InputError: with every fault found.
+    """
+    path = Path(path)
+    raw = read_mapping(path)
+    faults = Faults()
+    for override in overrides:
+        if not override.startswith(EXPERIMENT):
+            apply_override(raw, override, faults)
+    _expand(raw, path, faults)
+    faults.raise_if_any()
+    try:
+        comparison = Comparison.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(*describe_faults(error, path, Comparison)) from None
+    experiment = load_experiment(
+        comparison.experiment,
+        [
+            override.removeprefix(EXPERIMENT)
+            for override in overrides
+            if override.startswith(EXPERIMENT)
+        ],
+    )
+    _check_names(comparison, experiment, path)
+    return comparison, experiment
+
+
+def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
+    """Anchor the experiment's path; replace paths of systems by contents."""
+    if isinstance(raw.get("experiment"), str):
+        raw["experiment"] = str((path.parent / raw["experiment"]).resolve())
+    systems = raw.get("systems")
+    for position, entry in enumerate(
+        systems if isinstance(systems, list) else []
+    ):
+        if isinstance(entry, str):
+            try:
+                systems[position] = read_mapping(path.parent / entry)
+            except InputError as error:
+                faults.add(error)
+
+
+def _check_names(
+    comparison: Comparison, experiment: Experiment, path: Path
+) -> None:
+    """Check that what is named exists, once, and can be done in order."""
+    systems = [system.name for system in comparison.systems]
+    databases = [database.name for database in experiment.databases]
+    named = {
+        "baseline": [comparison.baseline],
+        **{
+            f"tables.{name}": columns
+            for name, columns in comparison.tables.items()
+        },
+        "pseudo_labels_of": [
+            s.pseudo_labels_of for s in comparison.systems if s.pseudo_labels_of
+        ],
+    }
+    with Faults() as faults:
+        for field, names in named.items():
+            _check_known(f"{path}: '{field}'", "system", names, systems, faults)
+        for field, names in {
+            "full": comparison.full,
+            "partial": comparison.partial,
+            "database": [comparison.database],
+        }.items():
+            _check_known(
+                f"{path}: '{field}'", "database", names, databases, faults
+            )
+        for name in sorted({n for n in systems if systems.count(n) > 1}):
+            faults.add(f"{path}: system '{name}' is declared twice.")
+        used = [*comparison.full, *comparison.partial]
+        for name in sorted({n for n in used if used.count(n) > 1}):
+            faults.add(f"{path}: database '{name}' is named twice in full "
+                       "and partial.")  # fmt: skip
+        for system in comparison.systems:
+            source = system.pseudo_labels_of
+            if source in systems and comparison.system(source).pseudo_labels_of:
+                faults.add(
+                    f"{path}: '{system.name}' takes pseudo-labels of "
+                    f"'{source}', which needs pseudo-labels itself."
+                )
+
+
+def _check_known(
+    where: str,
+    kind: str,
+    names: Sequence[str],
+    known: Sequence[str],
+    faults: Faults,
+) -> None:
+    for name in names:
+        if name not in known:
+            faults.add(
+                f"{where}: {kind} '{name}' is not declared "
+                f"({', '.join(known)})." + did_you_mean(name, known)
+            )
