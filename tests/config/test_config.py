@@ -11,6 +11,8 @@ import yaml
 from tfpartial.cli.stages import experiment_of_run
 from tfpartial.cli.verbs import _experiment
 from tfpartial.config import Experiment, load_experiment, write_resolved
+from tfpartial.config.comparison import System
+from tfpartial.config.load_comparison import load_comparison
 from tfpartial.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -195,7 +197,13 @@ def test_yaml_cannot_run_code(tmp_path: Path) -> None:
 def test_every_shipped_config_loads(path: Path, monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("TFPARTIAL_OPENKBP", str(tmp_path))
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if "databases" in content:
+    monkeypatch.setenv("TFPARTIAL_PELVIS", str(tmp_path))
+    if "experiment" in content:
+        comparison, experiment = load_comparison(path)
+        assert set(comparison.full) <= {d.name for d in experiment.databases}
+    elif path.parent.name == "systems":
+        System.model_validate(content)
+    elif "databases" in content:
         assert isinstance(load_experiment(path), Experiment)
     elif "labels" in content:
         assert all("name" in label for label in content["labels"])

@@ -64,9 +64,9 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
     if isinstance(raw.get("experiment"), str):
         raw["experiment"] = str((path.parent / raw["experiment"]).resolve())
     systems = raw.get("systems")
-    for position, entry in enumerate(
-        systems if isinstance(systems, list) else []
-    ):
+    if not isinstance(systems, list):
+        return  # pydantic says what is expected
+    for position, entry in enumerate(systems):
         if isinstance(entry, str):
             try:
                 systems[position] = read_mapping(path.parent / entry)

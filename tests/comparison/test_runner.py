@@ -1,0 +1,156 @@
+"""Runs: skipped when finished, failing alone, resumed, never twice at once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tfpartial.comparison import runner as runner_module
+from tfpartial.comparison.journal import Journal, journal_path, open_journal
+from tfpartial.comparison.runner import Progress, Runner, clock, share_cores
+from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.config import Experiment
+from tfpartial.config.comparison import Comparison
+from tfpartial.errors import InputError
+
+Declared = tuple[Comparison, Experiment]
+PROGRAM = """
+import os, sys
+with open(sys.argv[1], "a") as file:
+    print(sys.argv[2], len(os.sched_getaffinity(0)), file=file)
+if sys.argv[2] in sys.argv[3:]:
+    print("error: no such luck", file=sys.stderr)
+    sys.exit(2)
+"""
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict:
+    """Replace the commands of a run by one that notes its name."""
+    state = {"notes": tmp_path / "notes", "failing": []}
+
+    def commands(run: Run, comparison: Comparison, config: Path) -> Iterator:
+        assert config.is_file()
+        yield "fit", [sys.executable, "-c", PROGRAM, str(state["notes"]),
+                      run.name, *state["failing"]]  # fmt: skip
+
+    monkeypatch.setattr(runner_module, "commands_of", commands)
+    return state
+
+
+def noted(state: dict) -> list[str]:
+    if not state["notes"].exists():
+        return []
+    return [line.split()[0] for line in state["notes"].read_text().splitlines()]
+
+
+def make(declared: Declared, jobs: int = 1) -> Runner:
+    return Runner(declared[0], plan_runs(*declared), jobs)
+
+
+def test_every_run_is_done_once_and_sources_first(
+    declared: Declared, fake: dict
+) -> None:
+    assert make(declared, jobs=3).run() == {}
+    names = noted(fake)
+    assert sorted(names) == sorted(r.name for r in plan_runs(*declared))
+    assert names.index("sl1_seed1") < names.index("pl_seed1")
+    assert make(declared).run() == {}
+    assert noted(fake) == names  # nothing was done again
+
+
+def test_a_failed_run_stops_only_who_needs_it(
+    declared: Declared, fake: dict
+) -> None:
+    fake["failing"] = ["ace_seed0"]
+    failed = make(declared).run()
+    assert set(failed) == {"ace_seed0", "ace_pl_seed0"}
+    assert "no such luck" in failed["ace_seed0"]
+    assert "needs ace_seed0" in failed["ace_pl_seed0"]
+    assert len(noted(fake)) == 17  # all others, and the failing attempt
+    fake["failing"] = []
+    fake["notes"].unlink()
+    assert make(declared).run() == {}
+    assert noted(fake) == ["ace_seed0", "ace_pl_seed0"]
+
+
+def test_changed_settings_are_done_again(
+    declared: Declared, fake: dict
+) -> None:
+    make(declared).run()
+    fake["notes"].unlink()
+    comparison, base = declared
+    fit = base.fit.model_copy(update={"epochs": 2})
+    changed = base.model_copy(update={"fit": fit})
+    Runner(comparison, plan_runs(comparison, changed)).run()
+    assert len(noted(fake)) == 18
+
+
+def test_an_interrupted_run_says_so(declared: Declared) -> None:
+    comparison, _ = declared
+    run = plan_runs(*declared)[0]
+    journal = open_journal(comparison, run)
+    journal.stage = "fit"
+    journal.write(journal_path(comparison, run))
+    again = open_journal(comparison, run)
+    assert again.interrupted
+    assert not again.finished
+    failed = Journal(again.key, {"fit": 2.0}, stage="fit", error="no")
+    failed.write(journal_path(comparison, run))
+    assert not open_journal(comparison, run).interrupted
+
+
+def test_seconds_and_logs_are_kept(declared: Declared, fake: dict) -> None:
+    make(declared).run()
+    run = plan_runs(*declared)[0]
+    path = journal_path(declared[0], run)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["finished"]
+    assert content["seconds"]["fit"] > 0
+    log = Path(declared[0].output_dir) / "logs" / f"{run.name}.log"
+    assert log.read_text(encoding="utf-8").lstrip().startswith("$ ")
+
+
+def test_two_calls_do_not_share_a_folder(
+    declared: Declared, fake: dict
+) -> None:
+    folder = Path(declared[0].output_dir)
+    folder.mkdir(parents=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match="another call"):
+            make(declared).run()
+    assert noted(fake) == []
+
+
+def test_cores_are_shared_out(declared: Declared, fake: dict) -> None:
+    assert share_cores([0, 1, 2, 3, 4], 2) == [{0, 2, 4}, {1, 3}]
+    assert share_cores([0, 1], 3) == [{0, 1}] * 3
+    make(declared, jobs=2).run()
+    counts = {int(line.split()[1]) for line in
+              fake["notes"].read_text().splitlines()}  # fmt: skip
+    available = len(os.sched_getaffinity(0))
+    assert counts <= {available // 2, -(-available // 2)} or available == 1
+
+
+def test_the_time_left_is_the_mean_times_the_rounds(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    progress = Progress(["a", "b", "c", "d", "e"], jobs=2)
+    assert progress.seconds_left() == 0.0
+    progress._ended = [100.0, 300.0]  # mean 200 s, 3 left, 2 at a time
+    assert progress.seconds_left() == 300.0
+    progress._ended = [100.0] * 4  # one left: a second job helps nothing
+    assert progress.seconds_left() == 100.0
+    with caplog.at_level(logging.INFO):
+        progress.end("e", progress.begin("e"))
+    assert "5 of 5 runs done" in caplog.text
+    assert [clock(40), clock(720), clock(3900)] == ["40 s", "12 min",
+                                                    "1 h 05 min"]  # fmt: skip

@@ -1,0 +1,105 @@
+"""Which runs a comparison needs, and in what they differ."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tfpartial.comparison.runs import plan_runs, run_of, slug
+from tfpartial.config import Experiment
+from tfpartial.config.comparison import Comparison
+
+Declared = tuple[Comparison, Experiment]
+# METHOD section 4: cases, candidate table of D2, consistency, dropout places,
+# evaluated network.
+TABLE = {
+    "SL1": ("D1", None, False, 2, "student"),
+    "SL12": ("D1+D2", "naive", False, 2, "student"),
+    "ACE": ("D1+D2", "partial", False, 2, "student"),
+    "PL": ("D1+D2", "naive", False, 2, "student"),
+    "MT": ("D1+D2", "unlabelled", True, 5, "student"),
+    "ACE/PL": ("D1+D2", "naive", False, 2, "student"),
+    "ACE/MT": ("D1+D2", "partial", True, 5, "student"),
+    "ACE+": ("D1+D2", "partial", False, 5, "student"),
+    "MTs": ("D1+D2", "unlabelled", True, 2, "student"),
+    "MTt": ("D1+D2", "unlabelled", True, 2, "teacher"),
+    "MTs+": ("D1+D2", "unlabelled", True, 5, "student"),
+}
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {
+        key: leaf
+        for part, inner in value.items()
+        for key, leaf in flat(inner, f"{name}.{part}".strip(".")).items()
+    }
+
+
+@pytest.mark.parametrize("system", TABLE)
+def test_each_system_is_what_the_paper_says(
+    declared: Declared, system: str
+) -> None:
+    cases, supervision, teacher, places, network = TABLE[system]
+    run = run_of(plan_runs(*declared), system, 0)
+    experiment = run.experiment
+    weights = experiment.sampling.weights
+    assert weights["phantom_supine"] == 1.0
+    assert weights["phantom_prone"] == (1.0 if cases == "D1+D2" else 0.0)
+    found = experiment.sampling.supervision.get("phantom_prone")
+    assert found == supervision
+    assert experiment.fit.teacher is teacher
+    assert experiment.network.dropout == [0.5] * places
+    assert network in run.networks
+
+
+def test_nothing_else_differs(declared: Declared) -> None:
+    may = {
+        "seed", "run_dir", "records_dir", "fit.teacher", "network.dropout",
+        "predict.network", "sampling.weights.phantom_prone",
+        "sampling.supervision.phantom_prone",
+    }  # fmt: skip
+    runs = plan_runs(*declared)
+    first = flat(runs[0].experiment.model_dump())
+    for run in runs[1:]:
+        other = flat(run.experiment.model_dump())
+        names = {n for n in first | other if first.get(n) != other.get(n)}
+        assert names <= may, run.name
+
+
+def test_nine_trainings_give_eleven_columns(declared: Declared) -> None:
+    runs = plan_runs(*declared)
+    assert [len([r for r in runs if r.seed == seed]) for seed in (0, 1)] == [
+        9,
+        9,
+    ]
+    assert len({r.name for r in runs}) == 18
+    assert run_of(runs, "MTs", 1) is run_of(runs, "MTt", 1)
+    assert set(run_of(runs, "MTs", 1).networks) == {"student", "teacher"}
+    assert run_of(runs, "MT", 0) is run_of(runs, "MTs+", 0)
+    assert {s for r in runs for s in r.systems} == set(TABLE)
+
+
+def test_pseudo_labels_follow_the_run_of_their_seed(declared: Declared) -> None:
+    runs = plan_runs(*declared)
+    for system, source in (("PL", "SL1"), ("ACE/PL", "ACE")):
+        for seed in (0, 1):
+            run = run_of(runs, system, seed)
+            assert run.source is run_of(runs, source, seed)
+            assert run.source.name in run.experiment.records_dir
+            assert runs.index(run.source) < runs.index(run)
+            assert run.source_records_dir == declared[1].records_dir
+    plain = [r for r in runs if r.source is None]
+    assert {r.experiment.records_dir for r in plain} == {
+        declared[1].records_dir
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("ACE/MT", "ace_mt"), ("ACE+", "ace_plus"), ("MTs+", "mts_plus")],
+)
+def test_names_become_file_names(name: str, expected: str) -> None:
+    assert slug(name) == expected

@@ -1,0 +1,152 @@
+"""A comparison -> the runs it needs, each an experiment of its own.
+
+In: a `Comparison`, the experiment that its systems share.
+Out: `Run`s in an order in which each can follow those it depends on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfpartial.config import Experiment
+from tfpartial.config.comparison import Comparison, System, Which
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: what it declares, and where its output goes.
+
+    Attributes:
+        name: such as "ace_mt_seed0"; unique, and names its files.
+        systems: names of the systems that read this run.
+        seed: of the run.
+        experiment: what is trained; its run_dir is `<output_dir>/runs/<name>`.
+        networks: which networks are evaluated.
+        source: the run whose predictions are its pseudo-labels, or None.
+        source_records_dir: records that the pseudo-labels are added to.
+    """
+
+    name: str
+    systems: tuple[str, ...]
+    seed: int
+    experiment: Experiment
+    networks: tuple[Which, ...]
+    source: Run | None
+    source_records_dir: str
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return Path(self.experiment.run_dir)
+
+    def predictions(self, network: Which) -> Path:
+        """Where the label maps and scores of a network go."""
+        return self.folder / "predictions" / network
+
+
+def plan_runs(comparison: Comparison, base: Experiment) -> list[Run]:
+    """Return one run per training and seed.
+
+    Systems that train alike (MTs and MTt; MT and MTs+) share a run, so the
+    paper's eleven columns need nine. All systems of a seed come before those
+    of the next, a source of pseudo-labels before who needs it.
+    """
+    runs: list[Run] = []
+    for seed in comparison.seeds:
+        of_system: dict[str, Run] = {}
+        for system in _sources_first(comparison.systems):
+            if system.name in of_system:
+                continue
+            source = of_system.get(system.pseudo_labels_of or "")
+            run = _run(comparison, base, system, seed, source)
+            of_system |= dict.fromkeys(run.systems, run)
+            runs.append(run)
+    return runs
+
+
+def run_of(runs: list[Run], system: str, seed: int) -> Run:
+    """Return the run that a system reads for a seed."""
+    return next(r for r in runs if system in r.systems and r.seed == seed)
+
+
+def system_experiment(
+    comparison: Comparison, base: Experiment, system: System, seed: int
+) -> Experiment:
+    """Return the experiment of one system: METHOD section 4.
+
+    Changed are: seed, weights of databases (0 where a system leaves them
+    out), supervision of the partially annotated ones, teacher on or off,
+    dropout of the last stages, and which network is used. Nothing else.
+    """
+    partial = comparison.partial if system.databases == "all" else []
+    used = [*comparison.full, *partial]
+    weights = base.sampling.weights
+    sampling = {
+        "weights": {
+            database.name: weights.get(database.name, 1.0)
+            if database.name in used
+            else 0.0
+            for database in base.databases
+        },
+        "supervision": {
+            **{name: "partial" for name in comparison.full},
+            **{name: system.supervision for name in partial},
+        },
+    }
+    dropout = getattr(comparison.dropout, system.dropout)
+    return _changed(
+        base,
+        seed=seed,
+        sampling=_changed(base.sampling, **sampling),
+        network=_changed(base.network, dropout=dropout),
+        fit=_changed(base.fit, teacher=system.consistency),
+        predict=_changed(base.predict, network=system.network),
+    )
+
+
+def _run(
+    comparison: Comparison,
+    base: Experiment,
+    system: System,
+    seed: int,
+    source: Run | None,
+) -> Run:
+    """Return the run of a system and of all that train alike."""
+    alike = [s for s in comparison.systems if s.training == system.training]
+    output = Path(comparison.output_dir)
+    name = f"{slug(system.name)}_seed{seed}"
+    experiment = _changed(
+        system_experiment(comparison, base, system, seed),
+        run_dir=str(output / "runs" / name),
+        records_dir=base.records_dir
+        if source is None
+        else str(output / "records" / f"pseudo_labels_of_{source.name}"),
+    )
+    return Run(
+        name=name,
+        systems=tuple(s.name for s in alike),
+        seed=seed,
+        experiment=experiment,
+        networks=tuple(dict.fromkeys(s.network for s in alike)),
+        source=source,
+        source_records_dir=base.records_dir,
+    )
+
+
+def slug(name: str) -> str:
+    """Return a name that a file may have: "ACE/MT" -> "ace_mt"."""
+    text = name.lower().replace("+", "_plus")
+    return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
+
+
+def _sources_first(systems: list[System]) -> list[System]:
+    return sorted(systems, key=lambda s: s.pseudo_labels_of is not None)
+
+
+def _changed(model: Any, **fields: Any) -> Any:
+    """Return a declared model with other fields, checked like from a file."""
+    before = {name: getattr(model, name) for name in type(model).model_fields}
+    return type(model).model_validate(before | fields)
