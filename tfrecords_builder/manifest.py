@@ -39,8 +39,8 @@ def write_manifest(records_dir: Path, warnings: Sequence[str]) -> None:
         "databases": databases,
     }
     text = json.dumps(manifest, indent=1) + "\n"
-    _write(records_dir / "manifest.json", text)
-    _write(records_dir / "manifest.md", markdown(manifest))
+    write_text(records_dir / "manifest.json", text)
+    write_text(records_dir / "manifest.md", markdown(manifest))
 
 
 def markdown(manifest: dict[str, Any]) -> str:
@@ -99,6 +99,12 @@ def _database(declared: dict[str, Any]) -> str:
         f"- fingerprint: {declared['fingerprint']}",
         f"- versions: {versions}",
     ]
+    if "pseudo_labels" in declared:
+        made = declared["pseudo_labels"]
+        facts.append(
+            f"- pseudo-labels: {', '.join(made['stored_values'])} by the "
+            f"{made['network']} of run {made['run']}; see pseudo_labels.md"
+        )
     return (
         f"## {declared['database']}\n\n"
         + "\n".join(facts)
@@ -152,7 +158,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a text atomically, unless the file holds it already."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     beside = path.with_name(path.name + ".tmp")

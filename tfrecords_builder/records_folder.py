@@ -22,6 +22,8 @@ PROJECT_FILE = "project.json"
 WORK_FOLDER = ".work"
 LOG_FILE = "build.log"
 _FORMAT = "tfpartial records"
+# What a folder holds; no word in project.json: what `build` makes.
+BUILT, PSEUDO_LABELLED = "built", "pseudo-labelled"
 _ELSEWHERE = (
     "Choose another records_dir, or delete this one if nothing needs it."
 )
@@ -30,8 +32,15 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def open_records_folder(records_dir: Path, space: LabelSpace) -> Iterator[Path]:
+def open_records_folder(
+    records_dir: Path, space: LabelSpace, content: str = BUILT
+) -> Iterator[Path]:
     """Make or open the folder for one build.
+
+    Args:
+        records_dir: the folder.
+        space: its label space.
+        content: `BUILT` or `PSEUDO_LABELLED`; one never replaces the other.
 
     Yields:
         The work folder inside it; removed at the end when it is empty.
@@ -40,7 +49,8 @@ def open_records_folder(records_dir: Path, space: LabelSpace) -> Iterator[Path]:
         InputError: the folder holds something else, records of another label
             space, or is being written by another build.
     """
-    _claim(records_dir, space)
+    check_records_folder(records_dir, space, content)
+    _claim(records_dir, space, content)
     work = records_dir / WORK_FOLDER
     work.mkdir(exist_ok=True)
     with (work / "lock").open("w") as lock:
@@ -63,11 +73,26 @@ def write_log(records_dir: Path, message: str) -> None:
         file.write(f"{time} {message}\n")
 
 
-def _claim(records_dir: Path, space: LabelSpace) -> None:
-    """Check or write project.json, which says whose folder it is."""
+def content_of(records_dir: Path) -> str | None:
+    """Return what a records folder holds; None if it is none."""
+    try:
+        text = (records_dir / PROJECT_FILE).read_text(encoding="utf-8")
+        return json.loads(text).get("content", BUILT)
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def check_records_folder(
+    records_dir: Path, space: LabelSpace, content: str = BUILT
+) -> None:
+    """Check that records may be written to a folder; nothing is changed.
+
+    Raises:
+        InputError: as `open_records_folder`, except the lock.
+    """
     marker = records_dir / PROJECT_FILE
     if marker.is_file():
-        _check_project(marker, space)
+        _check_project(marker, space, content)
         return
     if records_dir.is_file():
         raise InputError(
@@ -81,20 +106,30 @@ def _claim(records_dir: Path, space: LabelSpace) -> None:
             f"records_dir {records_dir}: expected an empty folder or records "
             f"(with {PROJECT_FILE}), found {listed}. {_ELSEWHERE}"
         )
+
+
+def _claim(records_dir: Path, space: LabelSpace, content: str) -> None:
+    """Write project.json, which says whose folder it is, if there is none."""
+    marker = records_dir / PROJECT_FILE
+    if marker.is_file():
+        return
     records_dir.mkdir(parents=True, exist_ok=True)
     project = {
         "format": _FORMAT,
         "schema_version": SCHEMA_VERSION,
         "label_names": space.names,
     }
+    if content != BUILT:
+        project["content"] = content
     marker.write_text(json.dumps(project, indent=2) + "\n", encoding="utf-8")
 
 
-def _check_project(marker: Path, space: LabelSpace) -> None:
+def _check_project(marker: Path, space: LabelSpace, content: str) -> None:
     try:
         project = json.loads(marker.read_text(encoding="utf-8"))
         kind, labels = project["format"], tuple(project["label_names"])
         schema = int(project["schema_version"])
+        held = project.get("content", BUILT)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{marker}: not readable as a project of records ({error!r}). "
@@ -116,4 +151,9 @@ def _check_project(marker: Path, space: LabelSpace) -> None:
             f"{marker}: records of another project, with the labels "
             f"{', '.join(labels[1:])}; the config declares "
             f"{', '.join(space.names[1:])}. {_ELSEWHERE}"
+        )
+    if held != content:
+        raise InputError(
+            f"{marker}: expected {content} records, found {held} ones, which "
+            f"would be replaced. {_ELSEWHERE}"
         )

@@ -80,7 +80,7 @@ def preprocess_scan(job: ScanJob) -> tuple[str, ...]:
         arrays = _preprocessed(job)
     except InputError as error:
         return error.faults
-    _write_atomically(job.target, arrays)
+    write_scan(job.target, arrays)
     return ()
 
 
@@ -168,7 +168,7 @@ def hu_statistics(
     }
 
 
-def _write_atomically(target: Path, arrays: dict[str, Any]) -> None:
+def write_scan(target: Path, arrays: dict[str, Any]) -> None:
     """Write an npz that exists only when it is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")

@@ -1,6 +1,7 @@
 """Preprocessed scans of one database -> its folder of records, atomically.
 
-In: a `Plan`, the npz of each case. Out: `<records_dir>/<database>/1.0.0/`.
+In: a `Plan` (or a `Source`), the npz of each case.
+Out: `<records_dir>/<database>/1.0.0/`.
 Everything is written below the work folder and renamed when it is complete.
 """
 
@@ -12,7 +13,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,11 @@ from tfrecords_builder.fingerprints import input_files, versions
 from tfrecords_builder.plan import Plan
 from tfrecords_builder.scans import ScanJob
 from tfrecords_builder.statistics import database_statistics, value_names
+
+if TYPE_CHECKING:
+    from tfrecords_builder.builder import Source
+
+Describe = Callable[[Path, int], dict[str, Any]]
 
 
 def write_database(
@@ -51,36 +57,9 @@ def write_database(
     Returns:
         The content of the new cases.json.
     """
-    beside = work / f"{plan.database.name}.records"
-    shutil.rmtree(beside, ignore_errors=True)
-    shards = _write_shards(plan, jobs, experiment, beside, written)
-    folder = beside / plan.database.name / TFDS_VERSION
     # Imported here: config and input errors are shown without TensorFlow.
-    from tfrecords_builder.shard_index import write_index
+    from tfrecords_builder.builder import Source
 
-    num_records = write_index(folder, shards, [c.case_id for c in plan.cases])
-    declared = _declared(plan, jobs, experiment, folder, num_records)
-    (folder / CASES_FILE).write_text(
-        json.dumps(declared, indent=1) + "\n", encoding="utf-8"
-    )
-    _put_in_place(folder, plan.folder, work)
-    shutil.rmtree(beside)
-    return declared
-
-
-def _write_shards(
-    plan: Plan,
-    jobs: Sequence[ScanJob],
-    experiment: Experiment,
-    data_dir: Path,
-    written: Callable[[], object],
-) -> list[str]:
-    """Let TFDS write the shards; return their names in record order."""
-    import tensorflow_datasets as tfds
-
-    from tfrecords_builder.builder import Source, make_builder
-
-    tfds.disable_progress_bar()  # counts blocks; ours counts cases
     source = Source(
         database=plan.database.name,
         cases=_source_cases(plan, jobs),
@@ -92,6 +71,51 @@ def _write_shards(
         citation=plan.database.citation,
         written=written,
     )
+
+    def describe(folder: Path, num_records: int) -> dict[str, Any]:
+        return _declared(plan, jobs, experiment, folder, num_records)
+
+    return write_records(source, plan.folder, work, describe)
+
+
+def write_records(
+    source: Source, target: Path, work: Path, describe: Describe
+) -> dict[str, Any]:
+    """Write the records of a source and put them in their place.
+
+    Args:
+        source: the cases, in order, and where their npz lie.
+        target: the folder that the records become.
+        work: the work folder, on the same file system.
+        describe: (folder of the new shards, number of records) -> the
+            content of cases.json.
+
+    Returns:
+        The content of the new cases.json.
+    """
+    from tfrecords_builder.shard_index import write_index
+
+    beside = work / f"{source.database}.records"
+    shutil.rmtree(beside, ignore_errors=True)
+    shards = _write_shards(source, beside)
+    folder = beside / source.database / TFDS_VERSION
+    num_records = write_index(folder, shards, [c.case for c in source.cases])
+    declared = describe(folder, num_records)
+    (folder / CASES_FILE).write_text(
+        json.dumps(declared, indent=1) + "\n", encoding="utf-8"
+    )
+    put_in_place(folder, target, work)
+    shutil.rmtree(beside)
+    return declared
+
+
+def _write_shards(source: Source, data_dir: Path) -> list[str]:
+    """Let TFDS write the shards; return their names in record order."""
+    import tensorflow_datasets as tfds
+
+    from tfrecords_builder.builder import make_builder
+
+    tfds.disable_progress_bar()  # counts blocks; ours counts cases
     builder = make_builder(source, data_dir)
     # TFDS announces a download on standard output; there is none.
     with contextlib.redirect_stdout(io.StringIO()):
@@ -201,7 +225,7 @@ def _names(chosen: np.ndarray, label_names: Sequence[str]) -> list[str]:
     return [label_names[i] for i in np.flatnonzero(chosen).tolist() if i > 0]
 
 
-def _put_in_place(folder: Path, target: Path, work: Path) -> None:
+def put_in_place(folder: Path, target: Path, work: Path) -> None:
     """Rename a complete folder to its place; what was there goes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     old = work / f"{target.parent.name}.old"

@@ -16,6 +16,16 @@ def test_overrides_may_stand_between_flags() -> None:
     assert arguments.strategy == "none"
 
 
+def test_names_of_databases_end_where_overrides_begin() -> None:
+    arguments = parse_arguments(
+        ["build", "--databases", "db1", "db2", "seed=1", "--records_dir", "r"]
+    )
+    assert arguments.databases == ["db1", "db2"]
+    assert arguments.overrides == ["seed=1"]
+    with pytest.raises(SystemExit):
+        parse_arguments(["build", "--databases", "seed=1"])
+
+
 @pytest.mark.parametrize(
     "words", [["fit", "--sed", "1"], ["import-openkbp", "--source", "a",
                                       "--target", "b", "seed=1"]]

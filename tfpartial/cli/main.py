@@ -56,6 +56,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     known = getattr(arguments, "overrides", None)
+    named = getattr(arguments, "databases", None)
+    if named and known is not None:
+        # `--databases a b field=value`: a flag of several words takes all
+        # that follow; no name of a database holds "=".
+        arguments.databases = [word for word in named if "=" not in word]
+        rest = [*(word for word in named if "=" in word), *rest]
+        if not arguments.databases:
+            parser.error("argument --databases: expected at least one name")
     if rest and (known is None or any(item.startswith("-") for item in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
@@ -127,6 +135,21 @@ def _add_making(subparsers: argparse._SubParsersAction) -> None:
 
 def _add_using(subparsers: argparse._SubParsersAction) -> None:
     """Add the verbs that start from a run."""
+    verb = _verb(subparsers, "pseudo-label", verbs.pseudo_label,
+                 config=True, run_dir=True)  # fmt: skip
+    verb.add_argument(
+        "--target_records_dir",
+        type=Path,
+        required=True,
+        help="folder to write the new records into",
+    )
+    verb.add_argument(
+        "--databases",
+        nargs="+",
+        metavar="NAME",
+        help="only these; default: all that leave labels unannotated",
+    )
+
     verb = _verb(subparsers, "predict", verbs.predict, run_dir=True)
     verb.add_argument(
         "--inputs",

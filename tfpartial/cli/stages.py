@@ -30,7 +30,10 @@ def ensure_phantom_records(experiment: Experiment) -> None:
     if experiment.phantom is None or worker_index() > 0:
         return
     from tfrecords_builder.build import build_records
+    from tfrecords_builder.records_folder import PSEUDO_LABELLED, content_of
 
+    if content_of(Path(experiment.records_dir)) == PSEUDO_LABELLED:
+        return  # made from built-in records by another verb: train on them
     ensure_phantom(experiment)
     build_records(experiment)
 
@@ -74,6 +77,25 @@ def run_prediction(arguments: argparse.Namespace) -> None:
             arguments.databases,
             arguments.predictions_dir,
         )
+
+
+def run_pseudo_labelling(arguments: argparse.Namespace) -> Path:
+    """Make records with pseudo-labels; `predict.` overrides go to the run."""
+    from tfpartial.inference.load_network import LoadedRun, load_run
+    from tfpartial.pseudo_labels.make import pseudo_label
+
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    loaded = load_run(arguments.run_dir)
+    predicting = load_experiment(
+        loaded.run_dir / "config.yaml",
+        [text for text in arguments.overrides if text.startswith("predict.")],
+    )
+    return pseudo_label(
+        experiment,
+        LoadedRun(predicting, loaded.space, loaded.run_dir),
+        arguments.target_records_dir,
+        arguments.databases,
+    )
 
 
 def run_export(arguments: argparse.Namespace) -> Path:

@@ -59,6 +59,22 @@ def fit(arguments: argparse.Namespace) -> None:
     log.info("watch it: tensorboard --logdir %s", run_dir / "tensorboard")
 
 
+def pseudo_label(arguments: argparse.Namespace) -> None:
+    """Fill in what databases do not annotate with a run's predictions.
+
+    Makes new records from those of --config: in training scans, background
+    becomes what the run of --run_dir predicts there, where the case does not
+    annotate that label. Overrides of 'predict.' say how the run predicts.
+    Train on the result with records_dir=<target> and
+    sampling.supervision.<database>=naive. Interrupted, it goes on where it
+    stopped.
+    """
+    from tfpartial.cli.stages import run_pseudo_labelling
+
+    log.info("records: %s (read pseudo_labels.md)",
+             run_pseudo_labelling(arguments))  # fmt: skip
+
+
 def predict(arguments: argparse.Namespace) -> None:
     """Segment scans with a finished run: NIfTI in, NIfTI label maps out."""
     from tfpartial.cli.stages import run_prediction

@@ -11,8 +11,10 @@ sampling"):
 3. with probability `label_share` a stored value, uniformly among those that
    name annotated foreground labels *and occur* in the case (an absent label's
    share goes to the others; a merged structure is one candidate; ignore is
-   none), else the body. Always the body where the supervision is
-   "unlabelled": there the labels must not leak into the choice of patches;
+   none), else the body. Where the supervision is "naive", every foreground
+   value counts, pseudo-labels too: they are taken for labels there. Always
+   the body where it is "unlabelled": there the labels must not leak into the
+   choice of patches;
 4. a block of the case, in proportion to its voxels of that kind, then one of
    these voxels, uniformly: together a uniform voxel of the whole scan;
 5. the patch is centred on the voxel, moved by up to a quarter of the patch
@@ -133,7 +135,9 @@ class PatchSampler:
         self._shares = _cumulative_shares(self._names, weights)
         self._cases = {n: _training_cases(n, stores[n]) for n in self._names}
         self._tables: dict[tuple[str, int], _DrawTable] = {
-            (name, number): _draw_table(stores[name], number)
+            (name, number): _draw_table(
+                stores[name], number, supervision.get(name, "partial")
+            )
             for name, numbers in self._cases.items()
             for number in numbers
         }
@@ -242,7 +246,9 @@ def _training_cases(name: str, store: RecordStore) -> np.ndarray:
     return np.array(numbers)
 
 
-def _draw_table(store: RecordStore, number: int) -> _DrawTable:
+def _draw_table(
+    store: RecordStore, number: int, supervision: Supervision
+) -> _DrawTable:
     """Collect what is drawn from one case."""
     case = store.cases[number]
     records = np.asarray(store.records_of_case(number))
@@ -250,7 +256,10 @@ def _draw_table(store: RecordStore, number: int) -> _DrawTable:
     sets = np.asarray(store.stored_sets, bool)
     # A set that holds background (ignore, "organ or nothing") is not a place
     # where a foreground label is known to be.
-    names_labels = ~sets[:, 0] & (sets & case.annotated).any(axis=1)
+    names_labels = ~sets[:, 0]
+    if supervision != "naive":
+        # Pseudo-labels are not annotated.
+        names_labels &= (sets & case.annotated).any(axis=1)
     values = np.flatnonzero(names_labels & (counts.sum(axis=0) > 0))
     return _DrawTable(
         scan_shape=np.asarray(case.scan_shape, np.int64),

@@ -69,12 +69,6 @@ def predict_scan(
     Raises:
         InputError: no body in the scan, or a window the network refuses.
     """
-    window = options.window_shape or window_shape
-    if window is None:
-        raise InputError(
-            "predict.window_shape: expected three numbers, found null and no "
-            "training patch to take instead. Set predict.window_shape."
-        )
     ready = volumes.preprocess(
         volume,
         preprocess.spacing_mm,
@@ -82,19 +76,13 @@ def predict_scan(
         preprocess.body_threshold_hu,
         prone_turn,
     )
-    statistics = (ready.mean, ready.sd, preprocess.hu_window)
-    air = np.full((1, 1, 1), np.floor(preprocess.hu_window[0]), np.int16)
-    swap = tuple(space.mirror_permutation().tolist())
-    labels, probabilities = sliding_window(
-        patch_function(network, window, swap if options.mirror else None),
-        volumes.normalise(ready.hu, *statistics),
-        window,
-        options.overlap,
-        space.num_labels,
-        options.windows_per_batch,
-        float(volumes.normalise(air, *statistics).item()),
-        context_of(network),
-        options.probabilities,
+    labels, probabilities = predict_grid(
+        network,
+        ready.hu,
+        (ready.mean, ready.sd, preprocess.hu_window),
+        space,
+        options,
+        window_shape,
     )
     grid = (ready.grid, volume.shape, ready.turned_affine)
     restored = volumes.restore_labels(labels, *grid)
@@ -109,6 +97,51 @@ def predict_scan(
         for label in range(space.num_labels)
     ]
     return restored, np.stack(channels, axis=-1).view(np.float16)
+
+
+def predict_grid(
+    network: keras.Model,
+    hu: np.ndarray,
+    statistics: tuple[float, float, tuple[float, float]],
+    space: LabelSpace,
+    options: Predict,
+    window_shape: Shape3 | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Segment a preprocessed scan on its canonical grid.
+
+    Args:
+        network: (N, i, j, k, 1) -> (N, i, j, k, L) logits.
+        hu: (I, J, K) int16, HU, not clipped; what records hold.
+        statistics: mean and sd of the body, HU window; all HU.
+        space: label space, L channels.
+        options: overlap, mirroring, probabilities, window.
+        window_shape: for `options.window_shape` null: the training patch.
+
+    Returns:
+        labels (I, J, K) uint8; probabilities (I, J, K, L) float16 or None.
+
+    Raises:
+        InputError: no window, or one that the network refuses.
+    """
+    window = options.window_shape or window_shape
+    if window is None:
+        raise InputError(
+            "predict.window_shape: expected three numbers, found null and no "
+            "training patch to take instead. Set predict.window_shape."
+        )
+    air = np.full((1, 1, 1), np.floor(statistics[2][0]), np.int16)
+    swap = tuple(space.mirror_permutation().tolist())
+    return sliding_window(
+        patch_function(network, window, swap if options.mirror else None),
+        volumes.normalise(hu, *statistics),
+        window,
+        options.overlap,
+        space.num_labels,
+        options.windows_per_batch,
+        float(volumes.normalise(air, *statistics).item()),
+        context_of(network),
+        options.probabilities,
+    )
 
 
 def predict_files(

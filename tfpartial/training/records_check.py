@@ -50,6 +50,7 @@ def check_records(
         InputError: every difference of every database.
     """
     space = label_space_of(experiment)
+    _say_pseudo_labels(stores)
     declared = {database.name: database for database in experiment.databases}
     differences = {
         name: list(_differences(experiment, declared[name], store, space))
@@ -70,6 +71,20 @@ def check_records(
                     "build_tfrecords again with this config, or train with "
                     "the config that built them."
                 )
+
+
+def _say_pseudo_labels(stores: Mapping[str, RecordStore]) -> None:
+    """Log which records carry labels that no annotator drew, and whose."""
+    for name, store in stores.items():
+        made = read_cases_file(store.folder).get("pseudo_labels")
+        if made is not None:
+            log.info(
+                "%s: the records carry pseudo-labels (%s) by the %s of run %s",
+                name,
+                ", ".join(made["stored_values"]),
+                made["network"],
+                made["run"],
+            )
 
 
 def _differences(

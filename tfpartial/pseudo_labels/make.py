@@ -1,0 +1,160 @@
+"""pseudo_label: source records and a run -> a second records folder.
+
+Steps: check everything, segment the training scans (one cached file each),
+write the records, copy the databases that stay, sum up. A killed call goes on
+where it stopped; the same call again does nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tfpartial.config import Experiment, label_space_of
+from tfpartial.inference.load_network import LoadedRun, load_network
+from tfpartial.inference.predict import predict_grid
+from tfpartial.pseudo_labels.guard import check_request
+from tfpartial.pseudo_labels.plan import (
+    DatabasePlan,
+    make_plans,
+    open_source,
+)
+from tfpartial.pseudo_labels.report import write_report
+from tfpartial.pseudo_labels.scans import (
+    CaseJob,
+    Segment,
+    case_jobs,
+    drop_stale,
+    make_case,
+)
+from tfpartial.pseudo_labels.write import copy_records, write_pseudo_labelled
+from tfrecords_builder.manifest import write_manifest
+from tfrecords_builder.records_folder import (
+    PSEUDO_LABELLED,
+    open_records_folder,
+    write_log,
+)
+
+log = logging.getLogger(__name__)
+
+
+def pseudo_label(
+    experiment: Experiment,
+    run: LoadedRun,
+    target_records_dir: str | Path,
+    only: Sequence[str] | None = None,
+) -> Path:
+    """Make records whose open background says what a run predicts there.
+
+    Args:
+        experiment: as declared; its `records_dir` is the source.
+        run: the finished run; its `predict` section says how it predicts.
+        target_records_dir: the folder to write.
+        only: databases that get pseudo-labels; None is every one with
+            training cases that leave labels unannotated.
+
+    Returns:
+        The target folder, complete: it can be a `records_dir`.
+
+    Raises:
+        InputError: every fault found, before any scan is segmented; see
+            `guard.check_request`.
+    """
+    target = Path(target_records_dir)
+    stores = open_source(experiment)
+    chosen = check_request(experiment, run, stores, only, target)
+    plans = make_plans(experiment, run, stores, chosen, target)
+    space = label_space_of(experiment)
+    with open_records_folder(target, space, PSEUDO_LABELLED) as work:
+        stale = [plan for plan in plans if not plan.present]
+        for plan in plans:
+            if plan.present:
+                log.info("%s: up to date", plan.database.name)
+        jobs = {
+            plan.database.name: case_jobs(plan, work)
+            for plan in stale
+            if not plan.is_copied
+        }
+        _make_cases(jobs, run, target)
+        for plan in stale:
+            _write(plan, jobs.get(plan.database.name, []), run, work)
+            write_log(target, f"wrote {plan.database.name}")
+        for folder in filter(Path.is_dir, work.iterdir()):
+            shutil.rmtree(folder)
+        write_manifest(target, _warnings(Path(experiment.records_dir)))
+        write_report(target)
+    return target
+
+
+def _make_cases(
+    jobs: dict[str, list[CaseJob]], run: LoadedRun, target: Path
+) -> None:
+    """Make the npz of every case that has none yet."""
+    for name, cases in jobs.items():
+        drop_stale(cases)
+        done = sum(job.target.is_file() for job in cases)
+        log.info("%s: %d scans, %d done before", name, len(cases), done)
+    pending = [
+        job
+        for cases in jobs.values()
+        for job in cases
+        if not job.target.is_file()
+    ]
+    if not pending:
+        return
+    segment = segmenter(run)
+    for job in tqdm(pending, desc="segment", unit="scan"):
+        make_case(job, segment)
+        if job.is_segmented:
+            write_log(target, f"segmented {job.name}")
+
+
+def segmenter(run: LoadedRun) -> Segment:
+    """Load a run's network; return HU of a canonical grid -> label indices.
+
+    Raises:
+        InputError: see `load_network`.
+    """
+    options = run.experiment.predict.model_copy(update={"probabilities": False})
+    network = load_network(run, options.network)
+    hu_window = run.experiment.preprocess.hu_window
+
+    def segment(hu: np.ndarray, mean: float, sd: float) -> np.ndarray:
+        labels, _ = predict_grid(
+            network,
+            hu,
+            (mean, sd, hu_window),
+            run.space,
+            options,
+            run.window_shape,
+        )
+        return labels
+
+    return segment
+
+
+def _write(
+    plan: DatabasePlan, jobs: list[CaseJob], run: LoadedRun, work: Path
+) -> None:
+    name = plan.database.name
+    if plan.is_copied:
+        copy_records(plan, work)
+        log.info("%s: copied unchanged", name)
+        return
+    with tqdm(total=len(jobs), desc=f"write {name}", unit="scan") as bar:
+        write_pseudo_labelled(plan, jobs, run, work, bar.update)
+
+
+def _warnings(source: Path) -> list[str]:
+    """Return what the source's build warned about: it holds here too."""
+    try:
+        text = (source / "manifest.json").read_text(encoding="utf-8")
+        return list(json.loads(text)["warnings"])
+    except (OSError, ValueError, KeyError):
+        return []

@@ -1,0 +1,235 @@
+"""What becomes of each database: its pseudo-labels, stored values, key.
+
+In: the opened source records, the run. Out: one `DatabasePlan` each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpartial.config import Database, Experiment
+from tfpartial.data.case_list import read_cases_file
+from tfpartial.data.patch_reader import MAX_STORED_VALUES
+from tfpartial.data.record_schema import CASES_FILE, TFDS_VERSION
+from tfpartial.data.records import RecordStore
+from tfpartial.databases import check_database_names
+from tfpartial.errors import Faults, InputError
+from tfpartial.inference.load_network import LoadedRun, file_hash
+from tfrecords_builder.fingerprints import digest, versions
+
+# Part of every key: raise it when pseudo-labels are computed otherwise.
+REVISION = 1
+# Speed only, or another output of the same prediction.
+_WITHOUT_EFFECT = {"windows_per_batch", "probabilities"}
+
+
+@dataclass(frozen=True, eq=False)
+class DatabasePlan:
+    """The records of one database, as they should be.
+
+    Attributes:
+        database: as declared.
+        store: its source records.
+        declared: their cases.json.
+        code_of_label: (L,) uint8, stored value of each label's pseudo-label;
+            0 where there is none. All 0: the records are copied.
+        stored_sets: (V, L) bool, of the target.
+        fingerprint: of the target.
+        folder: where the target belongs.
+        present: whether that is there already.
+    """
+
+    database: Database
+    store: RecordStore
+    declared: dict[str, Any]
+    code_of_label: np.ndarray
+    stored_sets: np.ndarray
+    fingerprint: str
+    folder: Path
+    present: bool
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether nothing changes in this database."""
+        return not self.code_of_label.any()
+
+    def case_fingerprint(self, number: int) -> str:
+        """Return the fingerprint of one case in the target."""
+        entry = self.store.cases[number]
+        if entry.split != "train":
+            return entry.fingerprint
+        return digest([self.fingerprint, entry.case, entry.fingerprint])
+
+
+def open_source(experiment: Experiment) -> dict[str, RecordStore]:
+    """Open the records of every declared database.
+
+    Raises:
+        InputError: the records of any are missing or damaged.
+    """
+    stores = {}
+    with Faults() as faults:
+        for database in experiment.databases:
+            try:
+                stores[database.name] = RecordStore(
+                    experiment.records_dir, database.name
+                )
+            except InputError as error:
+                faults.add(error)
+    return stores
+
+
+def missing_labels(store: RecordStore) -> np.ndarray:
+    """Return (L,) bool: labels that some training case does not annotate."""
+    annotated = [store.cases[n].annotated for n in store.case_numbers("train")]
+    if not annotated:
+        return np.zeros(len(store.label_names), bool)
+    missing = ~np.all(annotated, axis=0)
+    missing[0] = False
+    return missing
+
+
+def chosen_databases(
+    stores: Mapping[str, RecordStore], only: Sequence[str] | None
+) -> list[str]:
+    """Return the databases that get pseudo-labels.
+
+    Raises:
+        InputError: one is not declared, annotates everything already, or
+            none is left.
+    """
+    check_database_names(only or (), list(stores))
+    chosen = list(stores) if only is None else list(dict.fromkeys(only))
+    partial = [name for name in chosen if missing_labels(stores[name]).any()]
+    with Faults() as faults:
+        for name in chosen if only else ():
+            if name not in partial:
+                faults.add(
+                    f"databases: every training case of '{name}' annotates "
+                    "every label: there is nothing to overwrite. Leave it out."
+                )
+        if not only and not partial:
+            faults.add(
+                f"databases: every training case of {', '.join(stores)} "
+                "annotates every label: there is nothing to overwrite. Train "
+                "on the records as they are."
+            )
+    return partial
+
+
+def make_plans(
+    experiment: Experiment,
+    run: LoadedRun,
+    stores: Mapping[str, RecordStore],
+    chosen: Sequence[str],
+    target: Path,
+) -> list[DatabasePlan]:
+    """Plan every database: the chosen ones overwritten, the others copied.
+
+    Raises:
+        InputError: more stored values than a record can name.
+    """
+    key = prediction_key(run)
+    plans = []
+    with Faults() as faults:
+        for database in experiment.databases:
+            store = stores[database.name]
+            wanted = missing_labels(store) & (database.name in chosen)
+            try:
+                plans.append(_plan(database, store, wanted, key, target))
+            except InputError as error:
+                faults.add(error)
+    return plans
+
+
+def prediction_key(run: LoadedRun) -> dict[str, Any]:
+    """Return everything that the run's predictions depend on, for JSON."""
+    options = run.experiment.predict
+    return {
+        "weights_sha256": run.weights_hash(options.network),
+        "architecture": run.experiment.network.model_dump(mode="json"),
+        "predict": options.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
+        "window_shape": list(run.window_shape),
+    }
+
+
+def _plan(
+    database: Database,
+    store: RecordStore,
+    wanted: np.ndarray,
+    key: dict[str, Any],
+    target: Path,
+) -> DatabasePlan:
+    codes, sets = append_stored_values(store.stored_sets, wanted, database.name)
+    declared = read_cases_file(store.folder)
+    fingerprint = declared["fingerprint"]
+    if wanted.any():
+        fingerprint = digest(
+            {
+                "source": file_hash(store.folder / CASES_FILE),
+                "labels": np.flatnonzero(wanted).tolist(),
+                "prediction": key,
+                "revision": REVISION,
+                "tensorflow-datasets": versions()["tensorflow-datasets"],
+            }
+        )
+    folder = target / database.name / TFDS_VERSION
+    return DatabasePlan(
+        database=database,
+        store=store,
+        declared=declared,
+        code_of_label=codes,
+        stored_sets=sets,
+        fingerprint=fingerprint,
+        folder=folder,
+        present=_is_present(folder, fingerprint),
+    )
+
+
+def append_stored_values(
+    stored_sets: np.ndarray, wanted: np.ndarray, database: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give each wanted label a stored value of its own, after all others.
+
+    Its own even where an annotator's value names the same label: a voxel
+    then says who labelled it.
+
+    Args:
+        stored_sets: (V, L) bool.
+        wanted: (L,) bool.
+        database: its name, for the message.
+
+    Returns:
+        (code of each label (L,) uint8, 0 for none; sets (V + wanted, L)).
+
+    Raises:
+        InputError: no room (one more value is kept for voxels outside).
+    """
+    labels = np.flatnonzero(wanted)
+    first = len(stored_sets)
+    if first + len(labels) >= MAX_STORED_VALUES:
+        raise InputError(
+            f"database '{database}': expected at most "
+            f"{MAX_STORED_VALUES - 1} stored values, found {first} and "
+            f"{len(labels)} pseudo-labels. Declare fewer values."
+        )
+    codes = np.zeros(len(wanted), np.uint8)
+    codes[labels] = first + np.arange(len(labels))
+    added = np.eye(len(wanted), dtype=bool)[labels]
+    return codes, np.concatenate([stored_sets, added])
+
+
+def _is_present(folder: Path, fingerprint: str) -> bool:
+    """Whether whole records of this fingerprint are in a folder."""
+    try:
+        if read_cases_file(folder)["fingerprint"] != fingerprint:
+            return False
+        RecordStore(folder.parents[1], folder.parent.name)
+    except (InputError, KeyError):
+        return False
+    return True

@@ -1,0 +1,155 @@
+"""The records of one database of the target, and what their cases.json says.
+
+In: a `DatabasePlan`, the npz of its cases, the run. Out: records in place.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpartial.inference.load_network import LoadedRun
+from tfpartial.labels import bitmask_from_vector
+from tfpartial.pseudo_labels.plan import DatabasePlan, prediction_key
+from tfpartial.pseudo_labels.scans import CaseJob
+from tfrecords_builder.builder import Source, SourceCase
+from tfrecords_builder.fingerprints import versions
+from tfrecords_builder.statistics import database_statistics
+from tfrecords_builder.write_database import put_in_place, write_records
+
+
+def write_pseudo_labelled(
+    plan: DatabasePlan,
+    jobs: Sequence[CaseJob],
+    run: LoadedRun,
+    work: Path,
+    written: Callable[[], object],
+) -> None:
+    """Write the records of one database from the npz of its cases.
+
+    What the annotators made stays as it was: `annotated_labels` and
+    `resolved_labels` do not know pseudo-labels, so no Dice counts them.
+
+    Args:
+        plan: what to write.
+        jobs: one per case; their npz exist.
+        run: the predicting run.
+        work: the work folder of this call.
+        written: called after each case.
+    """
+    declared = plan.declared
+    source = Source(
+        database=plan.database.name,
+        cases=[_source_case(job) for job in jobs],
+        stored_value_labels=bitmask_from_vector(plan.stored_sets),
+        block_shape=plan.store.block_shape,
+        hu_window=plan.store.hu_window,
+        body_threshold_hu=plan.store.body_threshold_hu,
+        licence=declared["declaration"]["licence"],
+        citation=declared["declaration"]["citation"],
+        written=written,
+    )
+
+    def describe(folder: Path, num_records: int) -> dict[str, Any]:
+        return _declared(plan, jobs, run, folder, num_records)
+
+    write_records(source, plan.folder, work, describe)
+
+
+def copy_records(plan: DatabasePlan, work: Path) -> None:
+    """Copy the records of a database that stays as it is."""
+    beside = work / f"{plan.database.name}.copy"
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(plan.store.folder, beside)
+    put_in_place(beside, plan.folder, work)
+
+
+def _source_case(job: CaseJob) -> SourceCase:
+    entry = job.plan.store.cases[job.number]
+    return SourceCase(
+        case=entry.case,
+        split=entry.split,
+        scan_file=job.target,
+        scan_shape=entry.scan_shape,
+        annotated_labels=bitmask_from_vector(entry.annotated),
+        resolved_labels=bitmask_from_vector(entry.resolved),
+    )
+
+
+def _declared(
+    plan: DatabasePlan,
+    jobs: Sequence[CaseJob],
+    run: LoadedRun,
+    folder: Path,
+    num_records: int,
+) -> dict[str, Any]:
+    """Return cases.json: that of the source, and what was changed by whom."""
+    names = _value_names(plan)
+    compressed = 0
+    entries = []
+    for job in jobs:
+        with np.load(job.target) as scan:
+            compressed += int(scan["compressed_bytes"])
+            entries.append(_case_entry(job, scan))
+    return plan.declared | {
+        "fingerprint": plan.fingerprint,
+        "stored_values": names,
+        "stored_value_labels": bitmask_from_vector(plan.stored_sets).tolist(),
+        "versions": versions(),
+        "num_records": num_records,
+        "bytes_on_disk": sum(p.stat().st_size for p in folder.iterdir()),
+        "compressed_scan_bytes": compressed,
+        "statistics": database_statistics((j.target for j in jobs), names),
+        "cases": entries,
+        "pseudo_labels": _provenance(plan, run),
+    }
+
+
+def _value_names(plan: DatabasePlan) -> list[str]:
+    labels = np.flatnonzero(plan.code_of_label)
+    added = [f"pseudo {plan.store.label_names[label]}" for label in labels]
+    return [*plan.declared["stored_values"], *added]
+
+
+def _case_entry(job: CaseJob, scan: Any) -> dict[str, Any]:
+    plan = job.plan
+    entry = plan.declared["cases"][job.number] | {
+        "fingerprint": plan.case_fingerprint(job.number),
+        "voxel_counts": scan["hu_count"].tolist(),
+    }
+    if not job.is_segmented:
+        return entry
+    background = int(scan["background"])
+    changed = int(scan["changed"].sum())
+    voxels = int(np.prod(scan["scan_shape"]))
+    return entry | {
+        "pseudo_labels": {
+            "voxels": {
+                plan.store.label_names[label]: int(scan["changed"][label])
+                for label in np.flatnonzero(plan.code_of_label)
+            },
+            "all_voxels": voxels,
+            "background_voxels": background,
+            "share_of_voxels": changed / voxels,
+            "share_of_background": changed / max(background, 1),
+        }
+    }
+
+
+def _provenance(plan: DatabasePlan, run: LoadedRun) -> dict[str, Any]:
+    """Return which run said so, and what its stored values are."""
+    names, codes = plan.store.label_names, plan.code_of_label
+    return {
+        "run": run.run_dir.resolve().name,
+        "network": run.experiment.predict.network,
+        "seed": run.experiment.seed,
+        **prediction_key(run),
+        "source_fingerprint": plan.declared["fingerprint"],
+        "stored_values": {
+            names[label]: int(codes[label]) for label in np.flatnonzero(codes)
+        },
+    }
