@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from tfpartial.config import Experiment, Unet3d
+from tfpartial.config import Experiment, Fit, Unet3d
+from tfpartial.config.base import Declared
 from tfpartial.config.database import CaseOverride, Database
 from tfpartial.config.experiment import Augment, LabelEntry
+from tfpartial.config.findings import models_in
+from tfpartial.config.optimizer import AdamW, NesterovRMSprop
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.labels import Label
 from tfpartial.models.unet3d import build_unet3d
@@ -26,10 +29,10 @@ HANDED_ON = {
 }
 # What a name or an attribute holds where no annotation says so.
 BY_NAME = {
-    "experiment": Experiment,
-    "database": Database,
-    "declared": Database,
-    "override": CaseOverride,
+    "experiment": [Experiment],
+    "database": [Database],
+    "declared": [Database],
+    "override": [CaseOverride],
 }
 Model = type[BaseModel]
 Read = set[tuple[Model, str]]
@@ -39,36 +42,32 @@ def _models(model: Model, seen: set[Model]) -> set[Model]:
     """All pydantic models below a model."""
     seen.add(model)
     for field in model.model_fields.values():
-        part = _model_in(field.annotation)
-        if part is not None and part not in seen:
-            _models(part, seen)
+        for part in models_in(field.annotation):
+            if part not in seen:
+                _models(part, seen)
     return seen
 
 
-def _model_in(annotation: object) -> Model | None:
-    """The model inside an annotation such as list[X] or X | None."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _model_in(part)
-        if found is not None:
-            return found
-    return None
-
-
 MODELS = _models(Experiment, set())
-NAMED = {model.__name__: model for model in MODELS}
+# A base class stands for every section that derives from it.
+NAMED = {
+    base.__name__: [m for m in MODELS if issubclass(m, base)]
+    for model in MODELS
+    for base in model.__mro__
+    if issubclass(base, BaseModel) and base not in (BaseModel, Declared)
+}
 
 
 class Reader(ast.NodeVisitor):
     """Collects (model, field) of every `<model>.<field>` in a module.
 
     The model of a name comes from the annotation of a parameter, from an
-    assignment such as `options = experiment.fit`, or from `BY_NAME`.
+    assignment such as `options = experiment.fit`, or from `BY_NAME`; a
+    section of several models, such as the optimizers, holds each of them.
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, Model] = {}
+        self.held: dict[str, list[Model]] = {}
         self.read: Read = set()
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -92,31 +91,31 @@ class Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        model = self.model_of(node.value)
-        if model is not None and node.attr in model.model_fields:
-            self.read.add((model, node.attr))
+        for model in self.models_of(node.value):
+            if node.attr in model.model_fields:
+                self.read.add((model, node.attr))
         self.generic_visit(node)
 
-    def model_of(self, node: ast.AST) -> Model | None:
-        """The model that an expression holds, or holds several of."""
+    def models_of(self, node: ast.AST) -> list[Model]:
+        """The models that an expression may hold, or hold several of."""
         if isinstance(node, ast.Name):
-            return self.held.get(node.id, BY_NAME.get(node.id))
+            return self.held.get(node.id, BY_NAME.get(node.id, []))
         if not isinstance(node, ast.Attribute):
-            return None
-        model = self.model_of(node.value)
-        if model is None:
-            return BY_NAME.get(node.attr)
-        field = model.model_fields.get(node.attr)
-        return _model_in(field.annotation) if field else None
+            return []
+        models = self.models_of(node.value)
+        if not models:
+            return BY_NAME.get(node.attr, [])
+        fields = [m.model_fields.get(node.attr) for m in models]
+        return [m for f in fields if f for m in models_in(f.annotation)]
 
     def _hold(self, target: ast.AST, value: ast.AST) -> None:
         if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
             for one, other in zip(target.elts, value.elts, strict=False):
                 self._hold(one, other)
         elif isinstance(target, ast.Name):
-            model = self.model_of(value)
-            if model is not None:
-                self.held[target.id] = model
+            models = self.models_of(value)
+            if models:
+                self.held[target.id] = models
 
 
 def read_in(text: str) -> Read:
@@ -155,15 +154,20 @@ def test_field_is_read(model: Model, name: str) -> None:
 
 def test_the_check_can_fail() -> None:
     assert len(FIELDS) > 60
-    splits, phantom = NAMED["Splits"], NAMED["Phantom"]
+    [splits], [phantom] = NAMED["Splits"], NAMED["Phantom"]
     text = (
         "def f(splits: Splits, p: Phantom | None, other):\n"
         "    options, x = experiment.fit, 0\n"
+        "    y = options.optimizer.warmup_steps, options.optimizer.rho\n"
         "    return splits.seed, p.path, other.file, options.epochs\n"
     )
     assert read_in(text) == {
         (splits, "seed"),
         (phantom, "path"),
         (Experiment, "fit"),
-        (NAMED["Fit"], "epochs"),
+        (Fit, "epochs"),
+        (Fit, "optimizer"),
+        (AdamW, "warmup_steps"),
+        (NesterovRMSprop, "warmup_steps"),
+        (NesterovRMSprop, "rho"),
     }

@@ -41,11 +41,29 @@ BASE: dict[str, Any] = {
     "fit": {"epochs": 20, "optimizer": {"warmup_steps": 3}},
     "predict": {"window_shape": [4, 4, 4], "probabilities": True},
 }
+# Sections that are another model by their name.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "nesterov": {
+        "fit": {
+            "epochs": 20,
+            "optimizer": {
+                "name": "nesterov_rmsprop",
+                "schedule": "halvings",
+                "halve_at_epochs": [3, 9],
+            },
+        }
+    }
+}
 
 
 def experiment_with(field: str = "", value: object = None) -> Experiment:
-    """The base experiment with one dotted field set."""
-    experiment = Experiment.model_validate(BASE).model_dump(mode="json")
+    """The base experiment with one dotted field set.
+
+    A field `<base>:<field>` is set in another base experiment of `VARIANTS`.
+    """
+    base, _, field = field.rpartition(":")
+    changed = BASE | VARIANTS.get(base, {})
+    experiment = Experiment.model_validate(changed).model_dump(mode="json")
     *parents, leaf = field.split(".") if field else [""]
     place = experiment
     for parent in parents:
@@ -75,7 +93,9 @@ def schedules(experiment: Experiment) -> object:
     weight = fit.weight_of_step(experiment)
     options = experiment.fit
     rate = fit.schedules.learning_rate(
-        options.optimizer, options.epochs * options.steps_per_epoch
+        options.optimizer,
+        options.epochs * options.steps_per_epoch,
+        options.steps_per_epoch,
     )
     steps = np.arange(0, 2000, 50)
     return [(float(weight(s)), float(rate(s))) for s in (1, 2, *steps)]
@@ -97,7 +117,10 @@ def model(experiment: Experiment) -> object:
     student = made.student
     return (
         given,
-        made.optimizer.weight_decay,
+        *(
+            getattr(made.optimizer, name, None)
+            for name in ("weight_decay", "rho", "momentum", "epsilon")
+        ),
         [np.abs(w).sum().item() for w in student.get_weights()],
         [getattr(layer, "rate", 0) for layer in student.layers],
     )
@@ -186,6 +209,13 @@ CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
     (model, "fit.optimizer.weight_decay", 0.3),
     (model, "fit.optimizer.clip_norm", None),
     (model, "fit.teacher", False),
+    (model, "fit.l1", 1e-3),
+    (model, "fit.l2", 1e-3),
+    (model, "nesterov:fit.optimizer.rho", 0.5),
+    (model, "nesterov:fit.optimizer.momentum", 0.5),
+    (model, "nesterov:fit.optimizer.epsilon", 0.5),
+    (schedules, "nesterov:fit.optimizer.halve_at_epochs", [4, 9]),
+    (schedules, "nesterov:fit.optimizer.learning_rate", 1e-2),
     (model, "network.filters", [2, 2]),
     (model, "network.blocks_per_level", 2),
     (model, "network.normalization", "batch"),
@@ -211,11 +241,13 @@ CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
 
 
 @pytest.fixture(scope="module")
-def usual() -> dict[Callable, object]:
-    """What every probe says of the base experiment."""
-    experiment = experiment_with()
-    probes = dict.fromkeys(probe for probe, _, _ in CASES)
-    return {probe: probe(experiment) for probe in probes}
+def usual() -> dict[tuple[Callable, str], object]:
+    """What every probe says of the base experiment, by its variant."""
+    pairs = {(probe, field.rpartition(":")[0]) for probe, field, _ in CASES}
+    return {
+        (probe, base): probe(experiment_with(f"{base}:run_dir", "run"))
+        for probe, base in pairs
+    }
 
 
 @pytest.mark.parametrize(
@@ -224,16 +256,18 @@ def usual() -> dict[Callable, object]:
     ids=[f"{probe.__name__}-{field}" for probe, field, _ in CASES],
 )
 def test_field_matters(
-    usual: dict[Callable, object],
+    usual: dict[tuple[Callable, str], object],
     probe: Callable[[Experiment], object],
     field: str,
     value: object,
 ) -> None:
-    assert probe(experiment_with(field, value)) != usual[probe]
+    before = usual[probe, field.rpartition(":")[0]]
+    assert probe(experiment_with(field, value)) != before
 
 
 @pytest.mark.parametrize("probe", dict.fromkeys(p for p, _, _ in CASES))
 def test_a_field_of_no_concern_changes_nothing(
-    usual: dict[Callable, object], probe: Callable[[Experiment], object]
+    usual: dict[tuple[Callable, str], object],
+    probe: Callable[[Experiment], object],
 ) -> None:
-    assert probe(experiment_with("run_dir", "elsewhere")) == usual[probe]
+    assert probe(experiment_with("run_dir", "elsewhere")) == usual[probe, ""]

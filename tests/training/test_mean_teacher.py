@@ -11,6 +11,7 @@ import tensorflow as tf
 from networks import NAMES, batch, conv_network
 
 from tfpartial.models import build_network
+from tfpartial.training import mean_teacher
 from tfpartial.training.mean_teacher import (
     MeanTeacher,
     NonFiniteLossError,
@@ -143,6 +144,8 @@ def _fit(strategy: tf.distribute.Strategy | None) -> MeanTeacher:
             _hashed,
             optimizer=keras.optimizers.AdamW(1e-2, weight_decay=1e-3),
             clip_norm=0.1,
+            l1=1e-3,
+            l2=1e-2,
             consistency_weight=lambda _: 1.0,
             ema_decay=0.9,
         )
@@ -157,7 +160,7 @@ def _fit(strategy: tf.distribute.Strategy | None) -> MeanTeacher:
 
 
 def test_two_replicas_are_one(two_replicas: tf.distribute.Strategy) -> None:
-    """Adam, clipping, dropout .5 and a replica without a counted voxel.
+    """Adam, clipping, L1/L2, dropout .5; a replica without a counted voxel.
 
     Row 1 of every batch carries no information, so that the second replica
     never counts a voxel: a mean of per-replica means would halve the loss.
@@ -173,6 +176,67 @@ def test_two_replicas_are_one(two_replicas: tf.distribute.Strategy) -> None:
     logs_one, logs_two = one.get_metrics_result(), two.get_metrics_result()
     for key, value in logs_one.items():
         assert float(logs_two[key]) == pytest.approx(float(value), rel=1e-4)
+
+
+def _penalty_of(weights: list[np.ndarray], l1: float, l2: float) -> float:
+    """The sums over kernels: weights 0 and 2 of `conv_network`."""
+    kernels = [weights[0], weights[2]]
+    assert [k.ndim for k in kernels] == [5, 5]
+    return sum(
+        l1 * np.abs(k).sum() + l2 * (k.astype("float64") ** 2).sum()
+        for k in kernels
+    )
+
+
+def test_penalty_is_in_total_gradient_and_log() -> None:
+    """One step of plain descent without data moves kernels by the formula."""
+    model = _model(teacher=False, l1=0.01, l2=0.02)
+    data = batch()
+    data["candidates"][:] = True  # no supervised loss
+    before = model.student.get_weights()
+    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    expected = _penalty_of(before, 0.01, 0.02)
+    assert expected > 0.1
+    assert float(total) == pytest.approx(expected, rel=1e-5)
+    logs = model.get_metrics_result()
+    assert float(logs["weight_penalty"]) == pytest.approx(expected, rel=1e-5)
+    assert float(logs["supervised_loss"]) == 0.0
+    for old, new in zip(before, model.student.get_weights(), strict=True):
+        slope = 0.01 * np.sign(old) + 2 * 0.02 * old
+        kernel = old.ndim == 5
+        np.testing.assert_allclose(
+            new, old - 0.1 * slope * kernel, rtol=1e-5, atol=1e-7
+        )
+
+
+def test_penalty_leaves_the_teacher_alone() -> None:
+    # Its kernels would double R; they follow the student's by the average.
+    model = _model(l1=0.01, l2=0.02, consistency_weight=lambda _: 0.0)
+    data = batch()
+    data["candidates"][:] = True
+    before = model.student.get_weights()
+    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    assert float(total) == pytest.approx(
+        _penalty_of(before, 0.01, 0.02), rel=1e-5
+    )
+
+
+def test_without_penalty_nothing_is_computed(monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the penalty was computed")
+
+    monkeypatch.setattr(mean_teacher, "weight_penalty", refuse)
+    model = _model(teacher=False)
+    model.train_step({k: tf.constant(v) for k, v in batch().items()})
+    assert "weight_penalty" not in model.get_metrics_result()
+
+
+def test_evaluate_logs_the_penalty_beside_the_loss() -> None:
+    model = _model(teacher=False, l2=0.5)
+    scores = model.evaluate(_dataset(2), return_dict=True, verbose=0)
+    expected = _penalty_of(model.student.get_weights(), 0.0, 0.5)
+    assert scores["weight_penalty"] == pytest.approx(expected, rel=1e-5)
+    assert scores["loss"] < expected
 
 
 def test_replicas_stay_equal(two_replicas: tf.distribute.Strategy) -> None:

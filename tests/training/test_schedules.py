@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfpartial.config.experiment import Optimizer
+from tfpartial.config.optimizer import Optimizer
 from tfpartial.training.schedules import consistency_weight, learning_rate
 
 
@@ -31,7 +31,7 @@ def test_weight_scales_the_ramp() -> None:
 
 def test_cosine_with_warmup_rises_then_falls() -> None:
     options = Optimizer(learning_rate=0.01, schedule="cosine", warmup_steps=10)
-    rate = learning_rate(options, steps=110)
+    rate = learning_rate(options, steps=110, steps_per_epoch=10)
     assert float(rate(0)) == 0.0
     assert float(rate(10)) == pytest.approx(0.01)
     assert float(rate(60)) == pytest.approx(0.01 * (0.99 * 0.5 + 0.01))
@@ -40,11 +40,41 @@ def test_cosine_with_warmup_rises_then_falls() -> None:
 
 def test_constant_is_constant_after_warmup() -> None:
     options = Optimizer(learning_rate=0.5, schedule="constant", warmup_steps=4)
-    rate = learning_rate(options, steps=20)
+    rate = learning_rate(options, steps=20, steps_per_epoch=10)
     assert [float(rate(s)) for s in (0, 2, 4, 19)] == [0.0, 0.25, 0.5, 0.5]
 
 
 def test_polynomial_is_one_minus_share_to_the_0_9() -> None:
     options = Optimizer(learning_rate=1.0, schedule="polynomial")
-    rate = learning_rate(options, steps=100)
+    rate = learning_rate(options, steps=100, steps_per_epoch=10)
     assert float(rate(50)) == pytest.approx(0.5**0.9)
+
+
+def test_halvings_are_the_rates_of_deepmedic() -> None:
+    """35 epochs of 2,000 steps; the rates that v0.8.4 was seen to use."""
+    options = Optimizer(
+        learning_rate=1e-3,
+        schedule="halvings",
+        halve_at_epochs=[18, 23, 28, 31, 34],
+    )
+    rate = learning_rate(options, steps=70_000, steps_per_epoch=2000)
+    table = (
+        [1e-3] * 18 + [5e-4] * 5 + [2.5e-4] * 5 + [1.25e-4] * 3 + [6.25e-5] * 3
+    ) + [3.125e-5]
+    for epoch, expected in enumerate(table):
+        # The first and the last step of each epoch.
+        for step in (2000 * epoch, 2000 * epoch + 1999):
+            assert float(rate(step)) == pytest.approx(expected, rel=1e-6)
+    assert len(table) == 35
+
+
+def test_halvings_stay_at_their_epochs_behind_a_warmup() -> None:
+    options = Optimizer(
+        learning_rate=1.0,
+        schedule="halvings",
+        halve_at_epochs=[2],
+        warmup_steps=5,
+    )
+    rate = learning_rate(options, steps=40, steps_per_epoch=10)
+    found = [float(rate(step)) for step in (0, 5, 19, 20, 39)]
+    assert found == [0.0, 1.0, 1.0, 0.5, 0.5]

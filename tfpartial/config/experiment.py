@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from tfpartial.config.base import Declared
 from tfpartial.config.database import Database
 from tfpartial.config.network import Unet3d
+from tfpartial.config.optimizer import AdamW, AnyOptimizer
 from tfpartial.labels import Supervision
 
 Count = Annotated[int, Field(ge=1)]
@@ -120,18 +121,6 @@ class Consistency(Declared):
     ema_decay: float = Field(0.99, ge=0, lt=1)
 
 
-class Optimizer(Declared):
-    """AdamW with a polynomial or cosine decay."""
-
-    learning_rate: Positive = 1e-3
-    schedule: Literal["constant", "cosine", "polynomial"] = "cosine"
-    warmup_steps: int = Field(0, ge=0)
-    weight_decay: float = Field(1e-5, ge=0)
-    clip_norm: Positive | None = Field(
-        1.0, description="of the all-reduced gradient; null: off"
-    )
-
-
 class Validation(Declared):
     """Whole-scan validation during training."""
 
@@ -153,7 +142,13 @@ class Fit(Declared):
     )
     teacher: bool = True
     consistency: Consistency = Consistency()
-    optimizer: Optimizer = Optimizer()
+    optimizer: AnyOptimizer = AdamW()
+    l1: float = Field(
+        0.0, ge=0, description="times the sum of |w| over convolution kernels"
+    )
+    l2: float = Field(
+        0.0, ge=0, description="times the sum of w^2 over convolution kernels"
+    )
     validation: Validation = Validation()
     keep_checkpoints: int = Field(2, ge=1)
     images_every_epochs: int = Field(5, ge=1)

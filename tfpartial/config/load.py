@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tfpartial.config.experiment import Experiment, Phantom
+from tfpartial.config.findings import describe_faults
 from tfpartial.config.meaning import check_meaning
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.errors import Faults, InputError
 
 PHANTOM = "phantom:"
 
@@ -200,52 +201,3 @@ def _set(raw: dict[str, Any], dotted: str, value: Any, faults: Faults) -> None:
         if isinstance(place, dict) and place.get(key) is None:
             place[key] = {}
         place = place[key]
-
-
-def describe_faults(
-    error: ValidationError, path: Path, model: type[BaseModel]
-) -> list[str]:
-    """Turn pydantic's findings about a model into one sentence each."""
-    sentences = []
-    for finding in error.errors():
-        where = ".".join(str(part) for part in finding["loc"])
-        if finding["type"] == "extra_forbidden":
-            known = _fields_at(finding["loc"][:-1], model)
-            sentences.append(
-                f"{path}: unknown key '{where}'."
-                + did_you_mean(str(finding["loc"][-1]), known)
-                + (f" Known here: {', '.join(known)}." if known else "")
-            )
-        elif finding["type"] == "missing":
-            sentences.append(f"{path}: '{where}' is required and missing.")
-        else:
-            sentences.append(
-                f"{path}: '{where}': {finding['msg']}, found "
-                f"{finding['input']!r}."
-            )
-    return sentences
-
-
-def _fields_at(location: tuple[Any, ...], model: Any) -> list[str]:
-    """Names of the fields of the model at a location below `model`."""
-    for part in location:
-        if isinstance(part, int):
-            continue
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            return []
-        model = _model_in(field.annotation)
-        if model is None:
-            return []
-    return list(model.model_fields)
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The pydantic model inside an annotation such as list[X] or X | None."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _model_in(part)
-        if found is not None:
-            return found
-    return None

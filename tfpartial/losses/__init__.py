@@ -1,6 +1,6 @@
 """The paper's losses: pure functions of tensors, one value per voxel.
 
-In: stored labels, logits and a candidate table.
+In: stored labels, logits and a candidate table; kernels, for their penalty.
 Out: unreduced losses, and the one reduction that makes them a scalar.
 Before: data (batches), models (logits). After: training.
 """
@@ -11,12 +11,15 @@ from tfpartial.losses.candidate_cross_entropy import (
 )
 from tfpartial.losses.consistency import consistency
 from tfpartial.losses.reduction import Reduction, scalar, weighted_sum
+from tfpartial.losses.weight_penalty import convolution_kernels, weight_penalty
 
 __all__ = [
     "Reduction",
     "candidate_cross_entropy",
     "consistency",
+    "convolution_kernels",
     "informative_voxels",
     "scalar",
+    "weight_penalty",
     "weighted_sum",
 ]

@@ -24,6 +24,7 @@ from tfpartial.inference.windows import check_window
 from tfpartial.training import runtime, schedules
 from tfpartial.training.checkpoints import Checkpoints
 from tfpartial.training.mean_teacher import MeanTeacher
+from tfpartial.training.optimizers import build_optimizer
 from tfpartial.training.records_check import check_records
 from tfpartial.training.run_dir import claim_run_dir
 from tfpartial.training.tensorboard_log import TensorBoardLog
@@ -133,8 +134,6 @@ def build_model(experiment: Experiment) -> MeanTeacher:
         InputError: the network does not exist or does not take the patch.
     """
     options = experiment.fit
-    steps = options.epochs * options.steps_per_epoch
-    rate = schedules.learning_rate(options.optimizer, steps)
     student = network_of(experiment, "student")
     check_window(
         options.patch_shape,
@@ -149,11 +148,11 @@ def build_model(experiment: Experiment) -> MeanTeacher:
         consistency_weight=weight_of_step(experiment),
         ema_decay=options.consistency.ema_decay,
         clip_norm=options.optimizer.clip_norm,
+        l1=options.l1,
+        l2=options.l2,
         seed=experiment.seed,
     )
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=options.optimizer.weight_decay
-    )
+    optimizer = build_optimizer(options)
     model.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(model.student.trainable_variables)
     return model
@@ -225,7 +224,9 @@ def _observers(
         steps_per_epoch=options.steps_per_epoch,
         global_batch_size=options.global_batch_size,
         consistency_weight=weight_of_step(experiment),
-        learning_rate=schedules.learning_rate(options.optimizer, steps),
+        learning_rate=schedules.learning_rate(
+            options.optimizer, steps, options.steps_per_epoch
+        ),
     )
     if worker > 0:
         return [board]

@@ -7,40 +7,49 @@ Out: a trained student and its moving average.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from tfpartial.losses import (
     candidate_cross_entropy,
     consistency,
+    convolution_kernels,
     informative_voxels,
     reduction,
+    weight_penalty,
 )
 from tfpartial.models import dropout_keys
+from tfpartial.training.checked_steps import CheckedSteps, NonFiniteLossError
 from tfpartial.training.ema import update_teacher, warmed_decay
 from tfpartial.training.metrics import StreamingDice
 
+__all__ = [
+    "MeanTeacher",
+    "NonFiniteLossError",
+    "reseed_dropout",
+    "sum_over_replicas",
+]
 log = logging.getLogger(__name__)
 STUDENT_STREAM = 0
 TEACHER_STREAM = 1
 
 
-class NonFiniteLossError(RuntimeError):
-    """The loss of a step is not a finite number; the run must stop."""
-
-
 def sum_over_replicas(value: Any) -> Any:
-    """Sum a tensor over all replicas; the identity for a single one."""
+    """Sum tensors over all replicas; the identity for a single one."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def _replicas() -> int:
+    """Return how many replicas share a step."""
+    context = tf.distribute.get_replica_context()
+    return context.num_replicas_in_sync if context else 1
 
 
 def reseed_dropout(
@@ -70,22 +79,22 @@ def _seeds(network: keras.Model) -> list[keras.Variable]:
     return [v for v in variables if "seed_generator" in v.path]
 
 
-class MeanTeacher(keras.Model):
+class MeanTeacher(CheckedSteps):
     """Student and EMA teacher, trained together: Eq. (3).
 
     Formula:
-        J = J_ace + w(t) * J_con
+        J = J_ace + w(t) * J_con + R
 
     J_ace: candidate-set cross entropy of the student, Eq. (2); J_con:
-    mean squared difference of the two softmax outputs, Eq. (5). Without a
-    teacher it is plain supervised training with any candidate table.
+    mean squared difference of the two softmax outputs, Eq. (5); R: L1 and L2
+    of the student's convolution kernels, not in the paper and off by default.
+    Without a teacher it is plain supervised training with any candidate table.
 
     Attributes:
         student: any `keras.Model` (B, I, J, K, 1) -> (B, I, J, K, L) logits.
         teacher: same architecture, or None. Never trained by gradients;
             called with training=True, so that its dropout is on while batch
             norm, being frozen, uses the student's moving statistics.
-        wait_seconds: time spent waiting for data since it was last reset.
 
     Batch: dict with image (B, I, J, K, 1) float32, labels (B, i, j, k) uint8,
     candidates (B, V, L) bool, resolved_labels (B, L) bool and row (B,) int32.
@@ -100,6 +109,8 @@ class MeanTeacher(keras.Model):
         consistency_weight: Callable[[Any], Any] = lambda _: 1.0,
         ema_decay: float = 0.99,
         clip_norm: float | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
         seed: int = 0,
         name: str = "mean_teacher",
     ) -> None:
@@ -114,6 +125,8 @@ class MeanTeacher(keras.Model):
             ema_decay: alpha.
             clip_norm: largest global norm of the gradient summed over
                 replicas, or None.
+            l1: times the sum of |w| over the student's convolution kernels.
+            l2: times the sum of w^2 over the student's convolution kernels.
             seed: of the dropout masks.
             name: Keras name.
 
@@ -126,6 +139,7 @@ class MeanTeacher(keras.Model):
         self.consistency_weight = consistency_weight
         self.ema_decay = ema_decay
         self.clip_norm = clip_norm
+        self.l1, self.l2 = l1, l2
         self.seed = seed
         self.supervised_loss = keras.metrics.Mean("supervised_loss")
         self.student_dice = StreamingDice(label_names, "student_dice")
@@ -133,15 +147,14 @@ class MeanTeacher(keras.Model):
             self._adopt(teacher)
             self.consistency_loss = keras.metrics.Mean("consistency_loss")
             self.teacher_dice = StreamingDice(label_names, "teacher_dice")
+        if l1 or l2:
+            self.weight_penalty = keras.metrics.Mean("weight_penalty")
         if not hasattr(student, "context_voxels") and _seeds(student):
             log.info(
                 "student '%s' is not of the registry: its dropout masks "
                 "depend on the number of replicas",
                 student.name,
             )
-        self.wait_seconds = 0.0
-        self.train_function: Any = None
-        self.test_function: Any = None
         self.built = True
 
     def _adopt(self, teacher: keras.Model) -> None:
@@ -196,13 +209,9 @@ class MeanTeacher(keras.Model):
                     squares, ops.ones_like(squares)
                 )
                 loss += weight * reduction.scalar(agreement, sum_over_replicas)
-        variables = self.student.trainable_variables
-        unconnected = tf.UnconnectedGradients.ZERO
-        gradients = tape.gradient(
-            loss, variables, unconnected_gradients=unconnected
-        )
-        gradients = self._clipped(gradients)
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            if self.l1 or self.l2:
+                loss += self._penalty_share()
+        self._descend(tape, loss)
 
         self._count(self.supervised_loss, supervised)
         self._count_dice(self.student_dice, batch, logits)
@@ -225,7 +234,31 @@ class MeanTeacher(keras.Model):
             agreement = reduction.weighted_sum(squares, ops.ones_like(squares))
             self._count(self.consistency_loss, agreement)
             self._count_dice(self.teacher_dice, batch, target)
+        if self.l1 or self.l2:
+            self._penalty_share()  # counted; the total is that of the data
         return self._log_total(reduction.scalar(supervised, sum_over_replicas))
+
+    def _penalty_share(self) -> Any:
+        """Count R; return this replica's share of it.
+
+        Every replica holds the same kernels, and their losses and gradients
+        are summed: without the division two replicas would count R twice.
+        """
+        kernels = convolution_kernels(self.student.trainable_variables)
+        penalty = weight_penalty(kernels, self.l1, self.l2)
+        self.weight_penalty.update_state(penalty)
+        return penalty / _replicas()
+
+    def _descend(self, tape: tf.GradientTape, loss: Any) -> None:
+        """Update the student by this replica's gradient of its loss."""
+        variables = self.student.trainable_variables
+        gradients = tape.gradient(
+            loss,
+            variables,
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        gradients = self._clipped(gradients)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
     def _clipped(self, gradients: list[Any]) -> list[Any]:
         """Clip the norm of the gradient of the *global* batch.
@@ -235,12 +268,9 @@ class MeanTeacher(keras.Model):
         """
         if self.clip_norm is None:
             return gradients
-        context = tf.distribute.get_replica_context()
-        replicas = context.num_replicas_in_sync
+        replicas = _replicas()
         if replicas > 1:
-            gradients = context.all_reduce(
-                tf.distribute.ReduceOp.SUM, gradients
-            )
+            gradients = sum_over_replicas(gradients)
         clipped, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
         return [gradient / replicas for gradient in clipped]
 
@@ -260,61 +290,3 @@ class MeanTeacher(keras.Model):
         total = sum_over_replicas(loss)
         self._loss_tracker.update_state(total)
         return total
-
-    # What follows replaces three methods of the Keras 3.15 TensorFlow trainer,
-    # which fail under MultiWorkerMirroredStrategy; it also lets the wait for
-    # data be measured and a non-finite loss be named by its step.
-
-    def _maybe_symbolic_build(
-        self,
-        iterator: Any = None,  # noqa: ARG002
-        data_batch: Any = None,  # noqa: ARG002
-    ) -> None:
-        with self.distribute_strategy.scope():
-            if self.optimizer is not None and not self.optimizer.built:
-                self.optimizer.build(self.student.trainable_variables)
-
-    def _compiled(self, replica_step: Callable[[Any], Any]) -> Callable:
-        if self.steps_per_execution != 1:
-            raise ValueError(
-                "steps_per_execution: expected 1 (each step is checked for a "
-                f"finite loss), received {self.steps_per_execution}."
-            )
-        strategy = self.distribute_strategy
-
-        def run(batch: Any) -> Any:
-            return strategy.run(replica_step, args=(batch,))
-
-        run = (
-            run if self.run_eagerly else tf.function(run, reduce_retracing=True)
-        )
-
-        def step(iterator: Any) -> dict[str, Any]:
-            started = time.perf_counter()
-            try:
-                batch = next(iterator)
-            except (tf.errors.OutOfRangeError, StopIteration):
-                raise StopIteration from None
-            self.wait_seconds += time.perf_counter() - started
-            total = strategy.experimental_local_results(run(batch))[0]
-            if not np.isfinite(float(total)):
-                raise NonFiniteLossError(
-                    f"step {int(self.optimizer.iterations.numpy())}: the loss "
-                    f"is {float(total)}. The last checkpoint is intact; try a "
-                    f"smaller learning rate or float32."
-                )
-            return self.get_metrics_result()
-
-        return step
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Return iterator -> logs for one training step."""
-        if self.train_function is None or force:
-            self.train_function = self._compiled(self.train_step)
-        return self.train_function
-
-    def make_test_function(self, force: bool = False) -> Any:
-        """Return iterator -> logs for one test step."""
-        if self.test_function is None or force:
-            self.test_function = self._compiled(self.test_step)
-        return self.test_function

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from tfpartial.config.experiment import Optimizer
+from tfpartial.config.optimizer import Optimizer
 
 
 def consistency_weight(
@@ -42,13 +42,15 @@ def consistency_weight(
 
 
 def learning_rate(
-    options: Optimizer, steps: int
+    options: Optimizer, steps: int, steps_per_epoch: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
     """Learning rate over the run, by name, with a linear warm-up.
 
     Args:
-        options: schedule name, peak rate and `warmup_steps`.
+        options: schedule name, peak rate, `warmup_steps` and, for the
+            halvings, their epochs.
         steps: optimizer steps of the whole run.
+        steps_per_epoch: of them, those of one epoch.
 
     Returns:
         A Keras schedule (or the constant).
@@ -67,9 +69,29 @@ def learning_rate(
         after = keras.optimizers.schedules.PolynomialDecay(
             peak, max(steps - warmup, 1), end_learning_rate=0.0, power=0.9
         )
+    elif options.schedule == "halvings":
+        after = _halvings(options, steps_per_epoch)
     else:
         after = keras.optimizers.schedules.PolynomialDecay(peak, 1, peak)
     return WarmedUp(after, peak, warmup) if warmup else after
+
+
+def _halvings(
+    options: Optimizer, steps_per_epoch: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Halve the rate as each of the epochs begins; epochs count from 0.
+
+    Formula:
+        rate(step) = peak / 2^n,
+        n = how many e of `halve_at_epochs` have step >= e * steps_per_epoch
+    """
+    epochs, peak = options.halve_at_epochs, options.learning_rate
+    # A boundary of Keras is the last step *before* the change; the steps are
+    # counted from the end of the warm-up (`WarmedUp`).
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        [e * steps_per_epoch - 1 - options.warmup_steps for e in epochs],
+        [peak / 2**n for n in range(len(epochs) + 1)],
+    )
 
 
 @keras.saving.register_keras_serializable(package="tfpartial")

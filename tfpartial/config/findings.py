@@ -1,0 +1,97 @@
+"""What pydantic found wrong -> one sentence each, in the words of the YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tfpartial.errors import did_you_mean
+
+Model = type[BaseModel]
+
+
+def describe_faults(
+    error: ValidationError, path: Path, model: Model
+) -> list[str]:
+    """Turn pydantic's findings about a model into one sentence each."""
+    sentences = []
+    for finding in error.errors():
+        parts, sections = _place(finding["loc"], model)
+        where = ".".join(parts)
+        if finding["type"] == "extra_forbidden":
+            sentences.append(f"{path}: {_unknown(parts, sections)}")
+        elif finding["type"] == "missing":
+            sentences.append(f"{path}: '{where}' is required and missing.")
+        else:
+            sentences.append(
+                f"{path}: '{where}': {finding['msg']}, found "
+                f"{finding['input']!r}."
+            )
+    return sentences
+
+
+def _unknown(parts: list[str], sections: list[Model]) -> str:
+    """Say that the first section's model has no such key, and who has."""
+    where, key = ".".join(parts), parts[-1]
+    if not sections:
+        return f"unknown key '{where}'."
+    chosen, *others = sections
+    known = list(chosen.model_fields)
+    ending = f" Known here: {', '.join(known)}."
+    owners = [_name_of(m) for m in others if key in m.model_fields]
+    if owners:
+        return (
+            f"unknown key '{where}': {_name_of(chosen)} has none, it "
+            f"belongs to {' and '.join(owners)}.{ending}"
+        )
+    return f"unknown key '{where}'.{did_you_mean(key, known)}{ending}"
+
+
+def _place(
+    location: tuple[Any, ...], whole: Model
+) -> tuple[list[str], list[Model]]:
+    """Return the parts of a dotted name, and the models around its last part.
+
+    Where a section has several models, pydantic puts the name of the chosen
+    one into the location; it is not in the YAML, and is left out here.
+
+    Returns:
+        The parts; the chosen model of the section that holds the last part,
+        then those that the section could have had. No models where the
+        section is none (the keys of a mapping).
+    """
+    models: list[Model] = [whole]
+    holders: list[Model] = models
+    parts: list[str] = []
+    for part in location:
+        named = [m for m in models if _name_of(m) == part]
+        if named and len(models) > 1:
+            models = [*named, *(m for m in models if m not in named)]
+            continue
+        parts.append(str(part))
+        if isinstance(part, int):
+            continue
+        holders = models
+        field = models[0].model_fields.get(part) if models else None
+        models = models_in(field.annotation) if field else []
+    return parts, holders
+
+
+def _name_of(model: Model) -> str:
+    """Return the default (or only) value of a model's field `name`."""
+    field = model.model_fields.get("name")
+    literals = getattr(field and field.annotation, "__args__", ())
+    return str(literals[0]) if literals else model.__name__
+
+
+def models_in(annotation: Any) -> list[Model]:
+    """The pydantic models inside an annotation such as list[X] or X | Y."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [
+        model
+        for part in getattr(annotation, "__args__", ())
+        for model in models_in(part)
+    ]
