@@ -23,6 +23,15 @@ FEWEST_FOR_5_PERCENT = 6
 
 
 @dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are drawn: arguments of `bootstrap_interval`."""
+
+    seed: int = 0
+    confidence: float = 0.95
+    resamples: int = 10_000
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A system against a baseline over patients.
 
@@ -52,25 +61,23 @@ class Comparison:
 def compare(
     system: np.ndarray | Sequence[float],
     baseline: np.ndarray | Sequence[float],
-    *,
-    seed: int = 0,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
+    bootstrap: Bootstrap | None = None,
 ) -> Comparison:
     """Return every number of one comparison; p_holm is p as yet.
 
     Args:
         system: (N,) one value per patient; NaN: none.
         baseline: (N,) the same patients in the same order.
-        seed: of the bootstrap.
-        confidence: of the interval.
-        resamples: of the bootstrap.
+        bootstrap: of the interval; default: `Bootstrap()`.
 
     Raises:
         ValueError: the shapes differ, or a value is infinite.
     """
     differences = paired_differences(system, baseline)
-    low, high = bootstrap_interval(differences, seed, confidence, resamples)
+    drawn = bootstrap or Bootstrap()
+    low, high = bootstrap_interval(
+        differences, drawn.seed, drawn.confidence, drawn.resamples
+    )
     p = _signed_rank_p(differences)
     n = len(differences)
     return Comparison(

@@ -89,13 +89,13 @@ def write_evaluation(table: EvaluationTable, out_dir: str | Path) -> None:
         "definitions": DEFINITIONS,
         "warnings": list(table.warnings),
         "summary": {
-            name: _without_nan(asdict(summary))
+            name: without_nan(asdict(summary))
             for name, summary in summaries.items()
         },
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    _write_whole(out_dir / SCORES_FILE, _csv_text(table))
-    _write_whole(out_dir / SUMMARY_FILE, text + "\n")
+    write_whole(out_dir / SCORES_FILE, _csv_text(table))
+    write_whole(out_dir / SUMMARY_FILE, text + "\n")
 
 
 def read_evaluation(out_dir: str | Path) -> EvaluationTable:
@@ -166,18 +166,18 @@ def _score(row: dict[str, str]) -> Score:
     return Score(**values)
 
 
-def _without_nan(value: Any) -> Any:
-    """Replace NaN by None, at any depth."""
+def without_nan(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON lacks, by None, at any depth."""
     if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
+        return {key: without_nan(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(entry) for entry in value]
+        return [without_nan(entry) for entry in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write beside the goal, then rename: a kill leaves no half file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
