@@ -20,13 +20,14 @@ from tfpartial.config.experiment import (
 )
 from tfpartial.config.load import load_experiment, write_resolved
 from tfpartial.config.meaning import label_space_of
-from tfpartial.config.network import Unet3d
+from tfpartial.config.network import DeepMedic, Unet3d
 
 __all__ = [
     "Augment",
     "Build",
     "CaseOverride",
     "Database",
+    "DeepMedic",
     "Evaluate",
     "Experiment",
     "Export",
