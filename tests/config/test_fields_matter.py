@@ -43,6 +43,7 @@ BASE: dict[str, Any] = {
 }
 # Sections that are another model by their name.
 VARIANTS: dict[str, dict[str, Any]] = {
+    "deepmedic": {"network": {"name": "deepmedic", "preset": "small"}},
     "nesterov": {
         "fit": {
             "epochs": 20,
@@ -52,7 +53,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
                 "halve_at_epochs": [3, 9],
             },
         }
-    }
+    },
 }
 
 
@@ -187,6 +188,7 @@ def evaluation(experiment: Experiment) -> object:
 
 CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
     (training_data, "sampling.label_share", 0.1),
+    (training_data, "sampling.balance", "values"),
     (training_data, "sampling.weights", {"base": 3.0}),
     (training_data, "sampling.supervision", {"base": "naive"}),
     (training_data, "sampling.readers", 3),
@@ -220,6 +222,12 @@ CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
     (model, "network.blocks_per_level", 2),
     (model, "network.normalization", "batch"),
     (model, "network.dropout", [0.5]),
+    (model, "deepmedic:network.preset", "wide"),
+    (model, "deepmedic:network.widths", [2] * 8),
+    (model, "deepmedic:network.fc_widths", [3, 3]),
+    (model, "deepmedic:network.residual_layers", [4, 6]),
+    (model, "deepmedic:network.fc_residual_layers", []),
+    (model, "deepmedic:network.dropout", [0.5]),
     (model, "seed", 5),
     (prediction, "predict.mirror", True),
     (prediction, "predict.overlap", 0.0),

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 
 from tfpartial.config.base import Declared
 from tfpartial.config.database import Database
-from tfpartial.config.network import Unet3d
+from tfpartial.config.network import AnyNetwork, Unet3d
 from tfpartial.config.optimizer import AdamW, AnyOptimizer
-from tfpartial.labels import Supervision
+from tfpartial.labels import Balance, Supervision
 
 Count = Annotated[int, Field(ge=1)]
 Triple = tuple[Count, Count, Count]
@@ -93,8 +93,14 @@ class Sampling(Declared):
     )
     label_share: Share = Field(
         0.7,
-        description="share of patches centred on an annotated label; "
-        "the others on a voxel of the body",
+        description="share of patches drawn by a stored value (`balance`); "
+        "the others by a voxel of the body",
+    )
+    balance: Balance = Field(
+        "labels",
+        description="which stored values share these patches equally: labels "
+        "(the annotated ones; the patch lies somewhere around the voxel) or "
+        "values (background too; the patch is centred on the voxel)",
     )
     readers: int = Field(2, ge=1, description="parallel patches being read")
 
@@ -213,7 +219,7 @@ class Experiment(Declared):
     build: Build = Build()
     sampling: Sampling = Sampling()
     augment: Augment = Augment()
-    network: Unet3d = Unet3d()
+    network: AnyNetwork = Unet3d()
     fit: Fit = Fit()
     predict: Predict = Predict()
     export: Export = Export()

@@ -24,12 +24,25 @@ def describe_faults(
             sentences.append(f"{path}: {_unknown(parts, sections)}")
         elif finding["type"] == "missing":
             sentences.append(f"{path}: '{where}' is required and missing.")
+        elif finding["type"] == "union_tag_invalid":
+            place = _place((*finding["loc"], "name"), model)
+            name = str(finding["ctx"]["tag"])
+            sentences.append(f"{path}: {_unknown_name(name, *place)}")
         else:
             sentences.append(
                 f"{path}: '{where}': {finding['msg']}, found "
                 f"{finding['input']!r}."
             )
     return sentences
+
+
+def _unknown_name(name: str, parts: list[str], sections: list[Model]) -> str:
+    """Say that no model of a section has this name, and which there are."""
+    known = [_name_of(section) for section in sections]
+    return (
+        f"'{'.'.join(parts)}': '{name}' is none of {', '.join(known)}."
+        + did_you_mean(name, known)
+    )
 
 
 def _unknown(parts: list[str], sections: list[Model]) -> str:
