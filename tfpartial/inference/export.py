@@ -29,7 +29,7 @@ from tfpartial.inference.sliding_window import (
     context_of,
     probability_function,
 )
-from tfpartial.inference.windows import check_window
+from tfpartial.inference.windows import Shape3, check_window
 
 log = logging.getLogger(__name__)
 LABELS_FILE = "assets/labels.json"
@@ -90,7 +90,7 @@ def export_run(
         100 * share,
     )
     if onnx:
-        _write_onnx(network, beside / ONNX_FILE)
+        _write_onnx(network, run.window_shape, beside / ONNX_FILE)
         off = check_onnx(beside / ONNX_FILE, network, run.window_shape)
         log.info("ONNX against Keras: probabilities differ by %.1e", off)
     if out_dir.exists():
@@ -228,8 +228,9 @@ def _check_onnx_installed() -> None:
         )
 
 
-def _write_onnx(network: keras.Model, path: Path) -> None:
+def _write_onnx(network: keras.Model, window_shape: Shape3, path: Path) -> None:
     """Write the patch network: normalised image -> logits."""
-    sizes = [s if s else 8 for s in network.input_shape[1:]]
-    network(np.zeros((1, *sizes), np.float32))  # Keras asks for one call
+    context = context_of(network)
+    given = [w + 2 * c for w, c in zip(window_shape, context, strict=True)]
+    network(np.zeros((1, *given, 1), np.float32))  # Keras asks for one call
     network.export(str(path), format="onnx", verbose=False)
