@@ -24,6 +24,7 @@ MAX_LABELS = 254
 BITS_PER_WORD = 64
 
 Supervision = Literal["partial", "naive", "unlabelled"]
+Balance = Literal["labels", "values"]
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,83 @@ def test_labels_are_drawn_equally_whatever_their_size():
     assert abs(drawn.count(2) / len(drawn) - 1 / 2) < 0.08
 
 
+def by_values(stores, count=400, **changes):
+    options = {"label_share": 1.0, "balance": "values"}
+    return places(stores, count, **(options | changes))
+
+
+def test_values_share_the_patches_equally_background_included():
+    hu, labels = scan(values=(1, 2))
+    labels[labels == 2] = 0
+    labels[20, 15, 12] = 2  # one voxel
+    rows = sets(["bladder"], ["kidney_left"], ["kidney_right"])
+    store = FakeStore([(hu, labels)], rows, ("bladder", "kidney_left"))
+    drawn = [p.stored_value for p in by_values({"a": store}, 900)]
+    # 3 does not occur; ignore and "organ or nothing" are below.
+    assert set(drawn) == {0, 1, 2}
+    for value in (0, 1, 2):
+        # 900 draws of 1/3: sd 0.016; 4 of them.
+        assert abs(drawn.count(value) / len(drawn) - 1 / 3) < 0.064
+
+
+def test_a_partial_database_shares_among_its_own_values():
+    # DeepMedic's reference: a case with 4 of 7 values present gives each 1/4.
+    drawn = [p.stored_value for p in by_values({"a": merged_store()}, 400)]
+    assert set(drawn) == {0, 1}
+    assert abs(drawn.count(0) / len(drawn) - 1 / 2) < 0.1
+
+
+def test_a_patch_drawn_by_a_value_is_centred_and_inside_the_scan():
+    centred = 0
+    for place in by_values({"a": full_store()}, 200):
+        hu, labels = full_store().scans[place.case_number]
+        assert labels[tuple(place.voxel)] == place.stored_value
+        room = np.array(hu.shape) - PATCH
+        expected = np.clip(place.voxel - 8, 0, room)
+        assert place.start.tolist() == expected.tolist()
+        centred += (place.start == place.voxel - 8).all()
+    # Those of the organs, at least, lie away from the border.
+    assert centred > 50
+
+
+def test_background_is_uniform_over_all_of_it_air_too():
+    store = full_store(count=1)
+    where = np.argwhere(store.scans[0][1] == 0)
+    drawn = np.array(
+        [p.voxel for p in by_values({"a": store}, 1200) if p.stored_value == 0]
+    )
+    assert len(drawn) > 200
+    tolerance = 4.5 * where.std(0) / np.sqrt(len(drawn))
+    assert (abs(drawn.mean(0) - where.mean(0)) < tolerance).all()
+    air = (store.scans[0][0] == -1000).mean()
+    assert abs((store.scans[0][0][tuple(drawn.T)] == -1000).mean() - air) < 0.15
+
+
+def test_values_do_not_leak_out_of_unlabelled_databases():
+    supervision = {"a": "unlabelled"}
+    stores = {"a": full_store()}
+    by_value = by_values(stores, 100, supervision=supervision)
+    by_label = places(stores, 100, supervision=supervision, label_share=1.0)
+    for one, other in zip(by_value, by_label, strict=True):
+        assert one.stored_value is None
+        assert one.start.tolist() == other.start.tolist()
+
+
+def test_values_are_a_function_of_seed_step_and_row():
+    stores = {"a": full_store(), "b": merged_store()}
+    for one, other in zip(
+        by_values(stores, 60), by_values(stores, 60), strict=True
+    ):
+        assert one.stored_value == other.stored_value
+        assert one.start.tolist() == other.start.tolist()
+
+
+def test_the_share_without_a_value_stays_with_the_body():
+    drawn = by_values({"a": full_store()}, 600, label_share=0.5)
+    body = sum(p.stored_value is None for p in drawn)
+    assert abs(body / 600 - 1 / 2) < 0.09
+
+
 def test_ignore_and_sets_with_background_draw_no_patch():
     store = FakeStore(
         [scan(values=(1, 2, 3))],
@@ -104,6 +181,8 @@ def test_ignore_and_sets_with_background_draw_no_patch():
     )
     drawn = {p.stored_value for p in places({"a": store}, label_share=1.0)}
     assert drawn == {1}
+    # Stored background itself is one of the values; these sets are none.
+    assert {p.stored_value for p in by_values({"a": store}, 200)} == {0, 1}
 
 
 def test_a_merged_structure_is_one_candidate():

@@ -14,11 +14,13 @@ sampling"):
    none), else the body. Where the supervision is "naive", every foreground
    value counts, pseudo-labels too: they are taken for labels there. Always
    the body where it is "unlabelled": there the labels must not leak into the
-   choice of patches;
+   choice of patches. With balance "values" stored background is one more of
+   these values, with the same share as each of them (DeepMedic's sampling);
 4. a block of the case, in proportion to its voxels of that kind, then one of
    these voxels, uniformly: together a uniform voxel of the whole scan;
 5. the patch is centred on the voxel, moved by up to a quarter of the patch
-   per axis (the voxel stays inside), and clamped into the scan.
+   per axis (the voxel stays inside; with balance "values" a patch drawn by a
+   value is not moved), and clamped into the scan.
 
 A body draw is, with probability `ANYWHERE_SHARE`, uniform over all positions
 of the patch in the scan instead, so that every position can be drawn, patches
@@ -35,7 +37,7 @@ import numpy as np
 
 from tfpartial.data.patch_box import clamp_start
 from tfpartial.errors import Faults, InputError, did_you_mean
-from tfpartial.labels import Supervision
+from tfpartial.labels import Balance, Supervision
 
 if TYPE_CHECKING:
     from tfpartial.data.records import RecordStore
@@ -103,7 +105,9 @@ class PatchSampler:
         stores: database -> its record store.
         supervision: database -> "partial" (default), "naive", "unlabelled".
         weights: database -> relative share of the patches; default 1.
-        label_share: share of the patches centred on an annotated label.
+        label_share: share of the patches drawn by a stored value.
+        balance: which values share them equally: annotated "labels", or all
+            "values", stored background too.
         patch_shape: (3,) voxels of the labels patch.
         seed: of the run.
 
@@ -121,10 +125,12 @@ class PatchSampler:
         label_share: float,
         patch_shape: Sequence[int],
         seed: int,
+        balance: Balance = "labels",
     ) -> None:
         self._stores = dict(stores)
         self._names = sorted(stores)
         self._label_share = label_share
+        self._balance = balance
         self._patch_shape = np.asarray(patch_shape, np.int64)
         self._seed = seed
         self._unlabelled = {
@@ -136,7 +142,10 @@ class PatchSampler:
         self._cases = {n: _training_cases(n, stores[n]) for n in self._names}
         self._tables: dict[tuple[str, int], _DrawTable] = {
             (name, number): _draw_table(
-                stores[name], number, supervision.get(name, "partial")
+                stores[name],
+                number,
+                supervision.get(name, "partial"),
+                balance,
             )
             for name, numbers in self._cases.items()
             for number in numbers
@@ -160,9 +169,11 @@ class PatchSampler:
             if not counts[-1] or random.random() < ANYWHERE_SHARE:
                 return self._anywhere(name, number, table, random)
         voxel = self._voxel(name, table.records, counts, value, random)
-        reach = self._patch_shape // 4
-        shift = random.integers(-reach, reach + 1)
-        start = clamp_start(voxel + shift, table.scan_shape, self._patch_shape)
+        centre = voxel
+        if value is None or self._balance == "labels":
+            reach = self._patch_shape // 4
+            centre = voxel + random.integers(-reach, reach + 1)
+        start = clamp_start(centre, table.scan_shape, self._patch_shape)
         return Place(name, number, value, voxel, start)
 
     def _voxel(
@@ -247,7 +258,7 @@ def _training_cases(name: str, store: RecordStore) -> np.ndarray:
 
 
 def _draw_table(
-    store: RecordStore, number: int, supervision: Supervision
+    store: RecordStore, number: int, supervision: Supervision, balance: Balance
 ) -> _DrawTable:
     """Collect what is drawn from one case."""
     case = store.cases[number]
@@ -256,11 +267,13 @@ def _draw_table(
     sets = np.asarray(store.stored_sets, bool)
     # A set that holds background (ignore, "organ or nothing") is not a place
     # where a foreground label is known to be.
-    names_labels = ~sets[:, 0]
+    drawn = ~sets[:, 0]
     if supervision != "naive":
         # Pseudo-labels are not annotated.
-        names_labels &= (sets & case.annotated).any(axis=1)
-    values = np.flatnonzero(names_labels & (counts.sum(axis=0) > 0))
+        drawn &= (sets & case.annotated).any(axis=1)
+    if balance == "values":
+        drawn[0] = True
+    values = np.flatnonzero(drawn & (counts.sum(axis=0) > 0))
     return _DrawTable(
         scan_shape=np.asarray(case.scan_shape, np.int64),
         records=records,

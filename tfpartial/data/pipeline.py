@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import PatchReader, Row, Triple
 from tfpartial.data.patches import PatchSampler
-from tfpartial.labels import LabelSpace, Supervision
+from tfpartial.labels import Balance, LabelSpace, Supervision
 
 if TYPE_CHECKING:
     from tfpartial.data.records import RecordStore
@@ -40,6 +40,7 @@ def build_training_dataset(
     start_step: int,
     rows: range,
     readers: int,
+    balance: Balance = "labels",
 ) -> tf.data.Dataset:
     """Return the training batches of one worker, without end.
 
@@ -48,7 +49,7 @@ def build_training_dataset(
         space: L labels, and which mirrors which.
         supervision: database -> how its labels are used; default "partial".
         weights: database -> relative share of the patches; default 1.
-        label_share: share of the patches centred on an annotated label.
+        label_share: share of the patches drawn by a stored value.
         patch_shape: (i, j, k) voxels of the labels.
         context_voxels: voxels the image is larger by on *each side*.
         augment: what may change.
@@ -57,6 +58,7 @@ def build_training_dataset(
         start_step: step of the first element.
         rows: this worker's rows of each step's global batch.
         readers: patches that are read in parallel.
+        balance: which stored values share these patches; `PatchSampler`.
 
     Returns:
         Elements of image (B, I, J, K, 1) float32, normalised, with
@@ -75,6 +77,7 @@ def build_training_dataset(
         label_share=label_share,
         patch_shape=patch_shape,
         seed=seed,
+        balance=balance,
     )
     reader = PatchReader(
         sampler,

@@ -201,6 +201,7 @@ def _distributed(
             start_step=step,
             rows=range(position * share, (position + 1) * share),
             readers=sampling.readers,
+            balance=sampling.balance,
         )
 
     if workers == 1:
