@@ -211,6 +211,7 @@ CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
     (model, "fit.optimizer.weight_decay", 0.3),
     (model, "fit.optimizer.clip_norm", None),
     (model, "fit.teacher", False),
+    (model, "fit.soft_dice", 0.5),
     (model, "fit.l1", 1e-3),
     (model, "fit.l2", 1e-3),
     (model, "nesterov:fit.optimizer.rho", 0.5),

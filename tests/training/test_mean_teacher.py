@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from networks import NAMES, batch, conv_network
 
+from tfpartial.losses import candidate_soft_dice
 from tfpartial.models import build_network
 from tfpartial.training import mean_teacher
 from tfpartial.training.mean_teacher import (
@@ -144,6 +145,7 @@ def _fit(strategy: tf.distribute.Strategy | None) -> MeanTeacher:
             _hashed,
             optimizer=keras.optimizers.AdamW(1e-2, weight_decay=1e-3),
             clip_norm=0.1,
+            soft_dice=0.5,
             l1=1e-3,
             l2=1e-2,
             consistency_weight=lambda _: 1.0,
@@ -160,7 +162,7 @@ def _fit(strategy: tf.distribute.Strategy | None) -> MeanTeacher:
 
 
 def test_two_replicas_are_one(two_replicas: tf.distribute.Strategy) -> None:
-    """Adam, clipping, L1/L2, dropout .5; a replica without a counted voxel.
+    """Adam, clipping, soft Dice, L1/L2, dropout; a replica that counts nothing.
 
     Row 1 of every batch carries no information, so that the second replica
     never counts a voxel: a mean of per-replica means would halve the loss.
@@ -186,6 +188,22 @@ def _penalty_of(weights: list[np.ndarray], l1: float, l2: float) -> float:
         l1 * np.abs(k).sum() + l2 * (k.astype("float64") ** 2).sum()
         for k in kernels
     )
+
+
+def test_soft_dice_is_in_the_total_and_the_log() -> None:
+    data = {k: tf.constant(v) for k, v in batch().items()}
+    plain, with_dice = (_model(teacher=False, soft_dice=d) for d in (0.0, 0.5))
+    expected = candidate_soft_dice(
+        data["labels"], plain.student(data["image"]), data["candidates"]
+    )
+    terms, counted = (np.asarray(part) for part in expected)
+    assert counted.sum() > 1
+    dice = terms.sum() / counted.sum()
+    difference = with_dice.train_step(data) - plain.train_step(data)
+    assert float(difference) == pytest.approx(0.5 * dice, rel=1e-4)
+    logs = with_dice.get_metrics_result()
+    assert float(logs["soft_dice_loss"]) == pytest.approx(dice, rel=1e-4)
+    assert "soft_dice_loss" not in plain.get_metrics_result()
 
 
 def test_penalty_is_in_total_gradient_and_log() -> None:

@@ -149,6 +149,13 @@ class Fit(Declared):
     teacher: bool = True
     consistency: Consistency = Consistency()
     optimizer: AnyOptimizer = AdamW()
+    soft_dice: float = Field(
+        0.0,
+        ge=0,
+        description="weight of a soft Dice over candidate sets beside the "
+        "cross entropy: for short runs, in which small organs are not found "
+        "otherwise; not in the paper",
+    )
     l1: float = Field(
         0.0, ge=0, description="times the sum of |w| over convolution kernels"
     )

@@ -9,6 +9,7 @@ from tfpartial.losses.candidate_cross_entropy import (
     candidate_cross_entropy,
     informative_voxels,
 )
+from tfpartial.losses.candidate_soft_dice import candidate_soft_dice
 from tfpartial.losses.consistency import consistency
 from tfpartial.losses.reduction import Reduction, scalar, weighted_sum
 from tfpartial.losses.weight_penalty import convolution_kernels, weight_penalty
@@ -16,6 +17,7 @@ from tfpartial.losses.weight_penalty import convolution_kernels, weight_penalty
 __all__ = [
     "Reduction",
     "candidate_cross_entropy",
+    "candidate_soft_dice",
     "consistency",
     "convolution_kernels",
     "informative_voxels",

@@ -148,6 +148,7 @@ def build_model(experiment: Experiment) -> MeanTeacher:
         consistency_weight=weight_of_step(experiment),
         ema_decay=options.consistency.ema_decay,
         clip_norm=options.optimizer.clip_norm,
+        soft_dice=options.soft_dice,
         l1=options.l1,
         l2=options.l2,
         seed=experiment.seed,

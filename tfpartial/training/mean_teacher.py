@@ -16,6 +16,7 @@ from keras import ops
 
 from tfpartial.losses import (
     candidate_cross_entropy,
+    candidate_soft_dice,
     consistency,
     convolution_kernels,
     informative_voxels,
@@ -83,11 +84,12 @@ class MeanTeacher(CheckedSteps):
     """Student and EMA teacher, trained together: Eq. (3).
 
     Formula:
-        J = J_ace + w(t) * J_con + R
+        J = J_ace + d * J_dice + w(t) * J_con + R
 
     J_ace: candidate-set cross entropy of the student, Eq. (2); J_con:
-    mean squared difference of the two softmax outputs, Eq. (5); R: L1 and L2
-    of the student's convolution kernels, not in the paper and off by default.
+    mean squared difference of the two softmax outputs, Eq. (5). Not in the
+    paper and off by default: J_dice, soft Dice over candidate sets; R, L1 and
+    L2 of the student's convolution kernels.
     Without a teacher it is plain supervised training with any candidate table.
 
     Attributes:
@@ -109,6 +111,7 @@ class MeanTeacher(CheckedSteps):
         consistency_weight: Callable[[Any], Any] = lambda _: 1.0,
         ema_decay: float = 0.99,
         clip_norm: float | None = None,
+        soft_dice: float = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
         seed: int = 0,
@@ -125,6 +128,7 @@ class MeanTeacher(CheckedSteps):
             ema_decay: alpha.
             clip_norm: largest global norm of the gradient summed over
                 replicas, or None.
+            soft_dice: d, weight of the soft Dice over candidate sets.
             l1: times the sum of |w| over the student's convolution kernels.
             l2: times the sum of w^2 over the student's convolution kernels.
             seed: of the dropout masks.
@@ -139,6 +143,7 @@ class MeanTeacher(CheckedSteps):
         self.consistency_weight = consistency_weight
         self.ema_decay = ema_decay
         self.clip_norm = clip_norm
+        self.soft_dice = soft_dice
         self.l1, self.l2 = l1, l2
         self.seed = seed
         self.supervised_loss = keras.metrics.Mean("supervised_loss")
@@ -147,6 +152,8 @@ class MeanTeacher(CheckedSteps):
             self._adopt(teacher)
             self.consistency_loss = keras.metrics.Mean("consistency_loss")
             self.teacher_dice = StreamingDice(label_names, "teacher_dice")
+        if soft_dice:
+            self.soft_dice_loss = keras.metrics.Mean("soft_dice_loss")
         if l1 or l2:
             self.weight_penalty = keras.metrics.Mean("weight_penalty")
         if not hasattr(student, "context_voxels") and _seeds(student):
@@ -203,6 +210,8 @@ class MeanTeacher(CheckedSteps):
             logits = self._logits(self.student, batch, STUDENT_STREAM)
             supervised = self._supervised(batch, logits)
             loss = reduction.scalar(supervised, sum_over_replicas)
+            if self.soft_dice:
+                loss += self._soft_dice_share(batch, logits)
             if taught:
                 squares = consistency(logits, tf.stop_gradient(target))
                 agreement = reduction.weighted_sum(
@@ -234,9 +243,24 @@ class MeanTeacher(CheckedSteps):
             agreement = reduction.weighted_sum(squares, ops.ones_like(squares))
             self._count(self.consistency_loss, agreement)
             self._count_dice(self.teacher_dice, batch, target)
+        if self.soft_dice:
+            self._soft_dice_share(batch, logits)
         if self.l1 or self.l2:
             self._penalty_share()  # counted; the total is that of the data
         return self._log_total(reduction.scalar(supervised, sum_over_replicas))
+
+    def _soft_dice_share(self, batch: Any, logits: Any) -> Any:
+        """Count J_dice; return this replica's share of d * J_dice.
+
+        J_dice is the mean over the structures of all samples of the global
+        batch.
+        """
+        terms, counted = candidate_soft_dice(
+            batch["labels"], logits, batch["candidates"]
+        )
+        overlap = reduction.weighted_sum(terms, counted)
+        self._count(self.soft_dice_loss, overlap)
+        return self.soft_dice * reduction.scalar(overlap, sum_over_replicas)
 
     def _penalty_share(self) -> Any:
         """Count R; return this replica's share of it.

@@ -14,8 +14,8 @@ import tensorflow as tf
 class TensorBoardLog(keras.callbacks.Callback):
     """Writes one set of scalars per epoch, at the number of completed steps.
 
-    Tags: loss/total, loss/supervised, loss/consistency, loss/weight_penalty,
-    schedule/consistency_weight, schedule/learning_rate,
+    Tags: loss/total, loss/supervised, loss/consistency, loss/soft_dice,
+    loss/weight_penalty, schedule/consistency_weight, schedule/learning_rate,
     dice_student/<label>, dice_teacher/<label> (training patches),
     speed/patches_per_second, speed/share_waiting_for_data.
 
@@ -59,6 +59,7 @@ class TensorBoardLog(keras.callbacks.Callback):
             "loss/total": logs.get("loss"),
             "loss/supervised": logs.get("supervised_loss"),
             "loss/consistency": logs.get("consistency_loss"),
+            "loss/soft_dice": logs.get("soft_dice_loss"),
             "loss/weight_penalty": logs.get("weight_penalty"),
             "schedule/learning_rate": rate(step - 1)
             if callable(rate)
