@@ -1,12 +1,16 @@
 """Pictures and tables that a person reads.
 
-In: scans with their label maps, evaluation tables.
-Out: overlay PNG, console and Markdown tables; every mean with its n.
+In: scans with their label maps, evaluation tables, the systems table.
+Out: overlay PNG, figures of systems and curves; console, Markdown, LaTeX and
+    CSV tables; every mean with its n.
 Before: tfpartial.evaluation scored, tfpartial.inference segmented.
 After: nothing; these are the results.
 """
 
 from tfpartial.reporting.figures import write_overlay
+from tfpartial.reporting.systems_comparisons import comparisons_table
+from tfpartial.reporting.systems_output import write_systems_tables
+from tfpartial.reporting.systems_table import systems_table
 from tfpartial.reporting.tables import (
     console_table,
     markdown_table,
@@ -14,8 +18,11 @@ from tfpartial.reporting.tables import (
 )
 
 __all__ = [
+    "comparisons_table",
     "console_table",
     "markdown_table",
     "metrics_table",
+    "systems_table",
     "write_overlay",
+    "write_systems_tables",
 ]

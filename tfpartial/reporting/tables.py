@@ -6,7 +6,7 @@ In: evaluation tables. Out: text.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from tfpartial.evaluation import EvaluationTable, LabelSummary, Summary
@@ -25,7 +25,7 @@ def console_table(
         columns: heading -> table, such as {"student": ..., "teacher": ...}.
         database: only its cases; default: all cases together.
     """
-    return _render(_dice_rows(columns, database), "console")
+    return render(_dice_rows(columns, database), "console")
 
 
 def markdown_table(
@@ -36,7 +36,7 @@ def markdown_table(
     Args and cells as `console_table`: mean Dice and (n = counted cases); in
     the last row, the number of labels.
     """
-    return _render(_dice_rows(columns, database), "markdown")
+    return render(_dice_rows(columns, database), "markdown")
 
 
 def metrics_table(
@@ -65,7 +65,7 @@ def metrics_table(
         "",
         "",
     ]
-    return _render([header, *rows, mean], style)
+    return render([header, *rows, mean], style)
 
 
 def _metrics_row(label: LabelSummary) -> list[str]:
@@ -117,12 +117,25 @@ def _number(value: float, digits: int = 3) -> str:
     return NO_VALUE if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _render(rows: Sequence[Sequence[str]], style: Style) -> str:
-    """Return rows, the first a header, the last a mean, as text."""
+def render(
+    rows: Sequence[Sequence[str]],
+    style: Style,
+    rules: Collection[int] | None = None,
+    left: int = 1,
+) -> str:
+    """Return rows of text, the first a header, as an aligned table.
+
+    Args:
+        rows: of one length.
+        style: console or markdown.
+        rules: rows that have a line above them on the console, besides the
+            first after the header; default: the last, a mean.
+        left: columns that are left-aligned; the rest are right-aligned.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = [
         [
-            cell.ljust(width) if position == 0 else cell.rjust(width)
+            cell.ljust(width) if position < left else cell.rjust(width)
             for position, (cell, width) in enumerate(
                 zip(row, widths, strict=True)
             )
@@ -130,9 +143,13 @@ def _render(rows: Sequence[Sequence[str]], style: Style) -> str:
         for row in rows
     ]
     if style == "markdown":
-        rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
+        rule = ["-" * width for width in widths[:left]]
+        rule += ["-" * (width - 1) + ":" for width in widths[left:]]
         lines = [padded[0], rule, *padded[1:]]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
     rule = ["-" * width for width in widths]
-    lines = [padded[0], rule, *padded[1:-1], rule, padded[-1]]
+    drawn = {1, *(rules if rules is not None else (len(rows) - 1,))}
+    lines = []
+    for position, line in enumerate(padded):
+        lines += [rule, line] if position in drawn else [line]
     return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -1,0 +1,97 @@
+"""Every comparison of the systems table on a line of its own.
+
+In: `SystemsTable`. Out: text: difference, interval, effect size, p.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tfpartial.evaluation import SystemsTable
+from tfpartial.evaluation.significance import Comparison
+from tfpartial.reporting.latex import escape, latex_long_table
+from tfpartial.reporting.markup import Style, csv_text, quote, under_table
+from tfpartial.reporting.systems_caption import compared, comparisons_caption
+from tfpartial.reporting.tables import NO_VALUE, render
+
+
+def comparisons_table(
+    table: SystemsTable, style: Style = "markdown", title: str = ""
+) -> str:
+    """Return one line per comparison, differences in points of Dice %.
+
+    A system and its aliases stand once; a comparison without any patient is
+    left out.
+
+    Args:
+        table: of `build_systems_table`.
+        style: console, markdown, latex (a fragment, needs booktabs and
+            longtable) or csv (10 digits, no caption).
+        title: first sentence of the caption, plain text.
+    """
+    if style == "csv":
+        return _csv(table)
+    interval = f"{100 * table.bootstrap.confidence:g} % interval"
+    rows = [["system", "row", "n", "differ", "difference", interval]]
+    rows[0] += ["r", "p", "p Holm"]
+    rules, last = [], ""
+    for column, position, found in compared(table):
+        if column.name != last:
+            rules.append(len(rows))
+        last = column.name
+        name = table.rows[position].name
+        rows.append([column.name, name, *_cells(found)])
+    text = comparisons_caption(table, title)
+    if style == "latex":
+        escaped = [list(map(escape, row)) for row in rows]
+        return latex_long_table(escaped, text, rules=rules, left=2)
+    if style == "markdown":
+        rows = [list(map(quote, row)) for row in rows]
+    rendered = render(rows, style, rules=rules, left=2)
+    return under_table(rendered, text, (), style)
+
+
+def _cells(found: Comparison) -> list[str]:
+    points = found.mean_difference, found.low, found.high
+    difference, low, high = (_signed(100 * point, 1) for point in points)
+    return [
+        str(found.n),
+        str(found.nonzero),
+        difference,
+        f"{low} to {high}",
+        _signed(found.effect_size, 2),
+        _p(found.p),
+        _p(found.p_holm),
+    ]
+
+
+def _signed(value: float, digits: int) -> str:
+    """Return a number with its sign; what rounds to 0 has none."""
+    if math.isnan(value):
+        return NO_VALUE
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+def _csv(table: SystemsTable) -> str:
+    header = ["system", "row", "n", "differ", "difference %", "low %"]
+    rows: list[list[object]] = [[*header, "high %", "r", "p", "p Holm"]]
+    for column, position, found in compared(table):
+        points = found.mean_difference, found.low, found.high
+        rows.append(
+            [
+                column.name,
+                table.rows[position].name,
+                found.n,
+                found.nonzero,
+                *(100 * point for point in points),
+                found.effect_size,
+                found.p,
+                found.p_holm,
+            ]
+        )
+    return csv_text(rows)
