@@ -77,7 +77,7 @@ def test_a_validation_scan_must_be_unseen_as_well(
 
 @pytest.mark.parametrize("whose", ["records", "run"])
 def test_a_test_scan_is_never_filled_in(
-    folder, experiment, run, segmented, tmp_path, whose
+    folder, experiment, segmented, tmp_path, whose
 ):
     """s1 is a training scan; the same voxels are tested elsewhere."""
     records = tmp_path / "records"
@@ -93,8 +93,10 @@ def test_a_test_scan_is_never_filled_in(
     next(c for c in full["cases"] if c["split"] == "test")["exact_hash"] = twin
     path.write_text(json.dumps(full))
     changed = experiment_of(folder, records_dir=str(records))
-    run = write_run(tmp_path / "sl1", changed)
-    source = experiment if whose == "run" else changed
+    source, trained = experiment, changed
+    if whose == "records":
+        source, trained = changed, experiment
+    run = write_run(tmp_path / "sl1", trained)
     text = refused(source, run, tmp_path / "pl", segmented)
     assert "some/s1 would get pseudo-labels" in text
     assert "is a test scan as full/f3" in text

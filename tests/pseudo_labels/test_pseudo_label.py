@@ -13,8 +13,11 @@ import pytest
 import tensorflow_datasets as tfds
 from pseudo_cases import known_prediction, write_run
 from test_overwrite import slow_overwrite
+from tiny_records import SPACING_MM, tiny_scan, write_nifti
 
 from tfpartial.config import label_space_of
+from tfpartial.config.database import CaseOverride
+from tfpartial.config.experiment import Splits
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patches import PatchSampler
 from tfpartial.data.pipeline import build_training_dataset
@@ -23,6 +26,7 @@ from tfpartial.labels import candidate_table, resolved_labels
 from tfpartial.pseudo_labels import make
 from tfpartial.pseudo_labels.make import pseudo_label
 from tfpartial.training.records_check import check_records
+from tfrecords_builder.build import build_records
 
 DATABASES = ("full", "some", "merged")
 LABELS = ("background", "bone", "left", "right")
@@ -121,6 +125,41 @@ def test_a_side_of_a_merged_structure_is_never_written(experiment, target):
         assert (prediction[before == 0] > 1).any()
         np.testing.assert_array_equal(before == 1, after == 1)
         assert set(np.unique(after)) == {0, 1, BONE}, entry.case
+
+
+def test_what_counts_is_what_the_case_annotates(
+    experiment, run, segmented, tmp_path
+):
+    """x1 annotates all that x0 leaves out; only x0 is filled in."""
+    affine = np.diag([*SPACING_MM, 1.0])
+    for number in range(2):
+        hu, labels = tiny_scan(60 + number)
+        home = tmp_path / "mixed" / f"x{number}"
+        write_nifti(home / "ct.nii.gz", hu, affine)
+        labels[(labels > 1) & (number == 0)] = 0
+        write_nifti(home / "labels.nii.gz", labels, affine)
+    mixed = experiment.databases[0].model_copy(update={
+        "name": "mixed",
+        "path": str(tmp_path / "mixed"),
+        "cases": {"x0": CaseOverride(annotated=["bone"])},
+    })  # fmt: skip
+    splits = Splits(validation_share=0, test_share=0)
+    changed = experiment.model_copy(update={
+        "databases": [mixed],
+        "records_dir": str(tmp_path / "records"),
+        "build": experiment.build.model_copy(update={"splits": splits}),
+    })  # fmt: skip
+    build_records(changed)
+    target = pseudo_label(changed, run, tmp_path / "pl")
+    # background, bone, left, right, ignore; pseudo left, pseudo right.
+    (_, before, after, prediction), (_, full, same, _) = pairs(
+        changed, target, "mixed"
+    )
+    annotated, codes = np.array([1, 1, 0, 0], bool), [0, 0, 5, 6]
+    expected = slow_overwrite(before, prediction, annotated, codes)
+    np.testing.assert_array_equal(after, expected)
+    np.testing.assert_array_equal(full, same)
+    assert set(np.unique(full)) == {0, 1, 2, 3}
 
 
 def test_a_fully_annotated_database_is_copied(experiment, target):
