@@ -159,8 +159,8 @@ def test_all_faults_together(folder, experiment, segmented, tmp_path):
 
 
 def test_unknown_database_is_named(experiment, run, segmented, tmp_path):
-    text = refused(experiment, run, tmp_path / "pl", segmented, ["som"])
-    assert "'som' is not declared" in text
+    text = refused(experiment, run, tmp_path / "pl", segmented, ["somex"])
+    assert "'somex' is not declared" in text
     assert "Did you mean 'some'?" in text
 
 
