@@ -227,6 +227,25 @@ def test_penalty_is_in_total_gradient_and_log() -> None:
         )
 
 
+def test_two_replicas_count_the_penalty_once(
+    two_replicas: tf.distribute.Strategy,
+) -> None:
+    with two_replicas.scope():
+        model = _model(teacher=False, l1=0.01, l2=0.02)
+    data = batch(2)
+    data["candidates"][:] = True
+    before = model.student.get_weights()
+    rows = tf.data.Dataset.from_tensor_slices(data).batch(2)
+    history = model.fit(rows, verbose=0, shuffle=False).history
+    expected = _penalty_of(before, 0.01, 0.02)
+    assert history["loss"] == [pytest.approx(expected, rel=1e-5)]
+    assert history["weight_penalty"] == [pytest.approx(expected, rel=1e-5)]
+    moved = before[0] - 0.1 * (0.01 * np.sign(before[0]) + 0.04 * before[0])
+    np.testing.assert_allclose(
+        model.student.get_weights()[0], moved, rtol=1e-5, atol=1e-7
+    )
+
+
 def test_penalty_leaves_the_teacher_alone() -> None:
     # Its kernels would double R; they follow the student's by the average.
     model = _model(l1=0.01, l2=0.02, consistency_weight=lambda _: 0.0)
