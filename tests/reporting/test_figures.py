@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from tfpartial.reporting.figures import COLOURS, write_overlay
+from tfpartial.reporting.figures import write_overlay
+from tfpartial.reporting.panels import COLOURS
 from tfpartial.volumes import Volume
 
 # LPS, as most CTs are stored: I runs to the patient's left.

@@ -7,8 +7,10 @@ Before: tfpartial.evaluation scored, tfpartial.inference segmented.
 After: nothing; these are the results.
 """
 
+from tfpartial.reporting.curves import write_learning_curves
 from tfpartial.reporting.figures import write_overlay
 from tfpartial.reporting.systems_comparisons import comparisons_table
+from tfpartial.reporting.systems_figure import ScanRow, write_systems_figure
 from tfpartial.reporting.systems_output import write_systems_tables
 from tfpartial.reporting.systems_table import systems_table
 from tfpartial.reporting.tables import (
@@ -18,11 +20,14 @@ from tfpartial.reporting.tables import (
 )
 
 __all__ = [
+    "ScanRow",
     "comparisons_table",
     "console_table",
     "markdown_table",
     "metrics_table",
     "systems_table",
+    "write_learning_curves",
     "write_overlay",
+    "write_systems_figure",
     "write_systems_tables",
 ]
