@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tfpartial.cli.stages import ensure_phantom_records
-from tfpartial.config import Database, Experiment
+from tfpartial.config import Experiment
 from tfpartial.config.meaning import label_space_of
 from tfpartial.databases import (
     Case,
@@ -132,7 +132,7 @@ def _export_and_use(
         log.info("%s: up to date", paths.saved_model)
         return case, output
     export_run(run, which, paths.saved_model)
-    database = _database_of(experiment, case)
+    database = experiment.database_named(case.database)
     image, _ = read_case(case, database, run.space)
     affine = turn_prone(image.affine) if case.prone_turn else image.affine
     scan = Volume(image.array, affine)
@@ -151,14 +151,10 @@ def _exported_weights(saved_model: Path) -> str | None:
     return json.loads(text)["weights_sha256"]
 
 
-def _database_of(experiment: Experiment, case: Case) -> Database:
-    return next(d for d in experiment.databases if d.name == case.database)
-
-
 def _draw(experiment: Experiment, case: Case, exported: Path) -> Path:
     """Draw CT, reference and exported prediction of one test scan."""
     space = label_space_of(experiment)
-    database = _database_of(experiment, case)
+    database = experiment.database_named(case.database)
     image, reference = read_case(case, database, space)
     affine = turn_prone(image.affine) if case.prone_turn else image.affine
     path = exported.with_name(f"{case.case_id}.png")

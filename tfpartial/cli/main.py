@@ -84,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_making(subparsers)
     _add_using(subparsers)
+    verb = _verb(subparsers, "table", verbs.table)
+    _add_table_flags(verb)
     verb = _verb(subparsers, "demo", verbs.demo)
     verb.add_argument(
         "--config",
@@ -188,6 +190,42 @@ def _add_using(subparsers: argparse._SubParsersAction) -> None:
     verb.add_argument("--databases", nargs="+", metavar="NAME")
     verb.add_argument(
         "--out_dir", type=Path, help="default: the predictions folder"
+    )
+
+
+def _add_table_flags(verb: argparse.ArgumentParser) -> None:
+    """Add the flags of the verb that compares systems."""
+    verb.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        help="a comparison, such as configs/paper/phantom.yaml",
+    )
+    verb.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="trainings at a time, which share the CPU cores; default 1",
+    )
+    verb.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="RUN",
+        help="train only these runs, such as ace_seed0",
+    )
+    verb.add_argument(
+        "--no_training",
+        action="store_true",
+        help="write the tables of what is finished",
+    )
+    verb.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="field=value",
+        help="any field of the comparison, such as seeds=[0], or "
+        "experiment.field=value of the experiment that it shares",
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tfpartial.config import Experiment, load_experiment
+from tfpartial.errors import InputError
 
 log = logging.getLogger(__name__)
 Verb = Callable[[argparse.Namespace], None]
@@ -99,6 +100,32 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from tfpartial.cli.stages import run_evaluation
 
     run_evaluation(arguments)
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """Train and compare the systems of the paper: tables, tests, figures.
+
+    Every system x seed is a run of its own. The same command again skips what
+    is finished and goes on with what is not; a run that fails is reported and
+    the others go on. Prints the tables; writes them below output_dir/results.
+    """
+    from tfpartial.config.load_comparison import load_comparison
+
+    comparison, experiment = load_comparison(
+        arguments.config, arguments.overrides
+    )
+    if arguments.jobs < 1:
+        raise InputError(f"--jobs: expected 1 or more, found {arguments.jobs}.")
+    from tfpartial.comparison.table import compare
+
+    folder = compare(
+        comparison,
+        experiment,
+        jobs=arguments.jobs,
+        only=arguments.only,
+        train=not arguments.no_training,
+    )
+    log.info("tables: %s", folder)
 
 
 def demo(arguments: argparse.Namespace) -> None:

@@ -231,3 +231,7 @@ class Experiment(Declared):
     predict: Predict = Predict()
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
+
+    def database_named(self, name: str) -> Database:
+        """Return a declared database by its name."""
+        return next(d for d in self.databases if d.name == name)

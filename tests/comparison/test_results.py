@@ -1,0 +1,124 @@
+"""From the evaluations of finished runs to the tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tfpartial.comparison.journal import journal_path, open_journal
+from tfpartial.comparison.results import (
+    overlapping_labels,
+    table_of,
+    write_results,
+)
+from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.config import Experiment
+from tfpartial.config.comparison import Comparison
+from tfpartial.errors import InputError
+from tfpartial.evaluation.scores import Score
+from tfpartial.evaluation.table import EvaluationTable, write_evaluation
+
+Declared = tuple[Comparison, Experiment]
+LABELS = ["bladder", "rectum", "uterus", "bones", "femoral_head_left",
+          "femoral_head_right"]  # fmt: skip
+
+
+def finish(comparison: Comparison, run: Run, dice: float) -> None:
+    """Make a run look finished: every Dice is `dice` + case / 100."""
+    for network in run.networks:
+        scores = tuple(
+            Score("phantom_supine", f"c{case}", label, False,
+                  dice + case / 100, 10.0, 10.0, 1.0, 0.5, False, False)
+            for case in range(4)
+            for label in LABELS
+        )  # fmt: skip
+        folder = run.predictions(network)
+        folder.mkdir(parents=True, exist_ok=True)
+        table = EvaluationTable(scores, {"split": "test"}, ())
+        write_evaluation(table, folder)
+    history = [{"epoch": e, "student": {"mean": dice}, "teacher":
+                {"mean": dice}} for e in (1, 2)]  # fmt: skip
+    (run.folder / "validation.json").write_text(json.dumps(history))
+    journal = open_journal(comparison, run)
+    journal.seconds, journal.finished = {"fit": 60.0 + run.seed}, True
+    journal.write(journal_path(comparison, run))
+
+
+@pytest.fixture
+def finished(declared: Declared) -> list[Run]:
+    runs = plan_runs(*declared)
+    for run in runs:
+        better = 0.2 if "ACE" in run.systems else 0.0
+        finish(declared[0], run, 0.5 + better + 0.1 * run.seed)
+    return runs
+
+
+def test_overlapping_labels_are_in_every_label_set(declared: Declared) -> None:
+    assert overlapping_labels(*declared) == ["bladder", "rectum", "uterus"]
+    alone = declared[0].model_copy(update={"partial": []})
+    assert overlapping_labels(alone, declared[1]) == LABELS
+
+
+def test_cells_are_means_over_seeds_and_cases(
+    declared: Declared, finished: list[Run]
+) -> None:
+    table = table_of(*declared, finished, ["SL1", "ACE", "MTs+"], {})
+    # Seeds 0 and 1, cases 0 ... 3: mean .5 + (0 + .1)/2 + (0+1+2+3)/4/100.
+    assert table.cell("SL1", "bladder").mean == pytest.approx(0.565)
+    assert table.cell("ACE", "total mean").mean == pytest.approx(0.765)
+    assert table.cell("ACE", "total mean").n == 4
+    comparison = table.cell("ACE", "bones").comparison
+    assert comparison is not None
+    assert comparison.mean_difference == pytest.approx(0.2)
+    assert table.cell("SL1", "bones").comparison is None
+    cost = table.column("ACE").cost
+    assert cost is not None
+    assert cost.seconds == pytest.approx(60.5)
+    fit = declared[1].fit
+    assert cost.patches == fit.epochs * fit.steps_per_epoch * 2
+    assert table.column("MTs+").alias_of == "MT"
+    # 2 systems that are not the baseline, 6 labels + 3 means.
+    assert table.family == 18
+
+
+def test_unfinished_runs_are_flagged_not_hidden(
+    declared: Declared, finished: list[Run]
+) -> None:
+    some = [r for r in finished if r.name not in ("ace_seed1", "pl_seed0",
+                                                  "pl_seed1")]  # fmt: skip
+    table = table_of(*declared, some, ["SL1", "ACE", "PL"], {})
+    assert table.column("ACE").missing_seeds == (1,)
+    assert [column.name for column in table.columns] == ["SL1", "ACE"]
+    assert table.provenance["unfinished_systems"] == ["PL"]
+    with pytest.raises(InputError, match="no run of the baseline"):
+        table_of(*declared, [], ["SL1"], {})
+
+
+def test_everything_small_is_written(
+    declared: Declared, finished: list[Run], capsys: pytest.CaptureFixture
+) -> None:
+    comparison = declared[0].model_copy(update={"exclude": {"c0": "bones"}})
+    folder = write_results(comparison, declared[1], finished)
+    names = {path.name for path in folder.iterdir()}
+    for stem in ("systems", "systems_without_excluded"):
+        assert {f"{stem}.{s}" for s in ("md", "tex", "csv", "json")} <= names
+    assert "curves.png" in names
+    assert "total mean" in capsys.readouterr().out
+    cases = folder / "cases"
+    assert len(list(cases.iterdir())) == 18 + 2  # MTs and MTt of two seeds
+    with (cases / "ace_seed1_student.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["dice"]) == pytest.approx(0.8)
+    without = json.loads((folder / "systems_without_excluded.json").read_text())
+    assert without["excluded"] == [["phantom_supine/c0", "bones"]]
+
+
+def test_cases_of_the_figure_must_exist(
+    declared: Declared, finished: list[Run], tmp_path: Path
+) -> None:
+    comparison = declared[0].model_copy(update={"figure_cases": ["nobody"]})
+    with pytest.raises(InputError, match="nobody|phantom"):
+        write_results(comparison, declared[1], finished)
