@@ -230,6 +230,19 @@ def test_bootstrap_of_degenerate_differences() -> None:
         assert all(map(math.isnan, bootstrap_interval(differences, 0)))
 
 
+@pytest.mark.parametrize(
+    "differences",
+    [[0.1, 0.2], [-0.1, 0.1], [0.0] * 9 + [0.1], [0.0] * 15 + [-0.5]],
+)
+@pytest.mark.filterwarnings("error")
+def test_bootstrap_of_nearly_degenerate_differences(
+    differences: list[float],
+) -> None:
+    low, high = bootstrap_interval(differences, 0)
+    assert min(differences) <= low <= np.mean(differences) <= high
+    assert high <= max(differences)
+
+
 def test_comparison_pairs_out_patients_without_a_value() -> None:
     system = [0.9, NAN, 0.8, 0.7, 0.5]
     baseline = [0.8, 0.1, 0.6, NAN, 0.5]
