@@ -67,11 +67,31 @@ def check_network(normalization: str) -> None:
     assert np.all(np.isfinite(logits))
 
 
+def check_deepmedic() -> None:
+    network = build_network(
+        "deepmedic",
+        num_labels=3,
+        seed=0,
+        widths=[2, 3],
+        residual_layers=[2],
+        fc_widths=[4, 4],
+        dropout=[0.5] * 5,
+    )
+    image = np.random.default_rng(0).normal(size=(2, 24, 25, 27, 1))
+    with dropout_keys(0, 1, np.arange(2, dtype=np.int32), 0):
+        logits = ops.convert_to_numpy(
+            network(image.astype(np.float32), training=True)
+        )
+    assert logits.shape == (2, 4, 5, 7, 3)
+    assert np.all(np.isfinite(logits))
+
+
 if __name__ == "__main__":
     check_losses()
     check_dropout()
     for kind in ("group", "instance", "batch"):
         check_network(kind)
+    check_deepmedic()
     if backend.backend() != "tensorflow" and "tensorflow" in sys.modules:
         raise SystemExit("losses or models imported tensorflow")
     print(f"checked on {backend.backend()}")

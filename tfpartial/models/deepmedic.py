@@ -163,7 +163,7 @@ def _classifier(
         x = blocks.activate(x, name)
         x = blocks.drop(x, rates[layer - 1], layer, name)
         if layer == 1:
-            x = MirrorPad(1, name=f"{name}_pad")(x)
+            x = MirrorPad(name=f"{name}_pad")(x)
         size = 3 if layer == 1 else 1
         if layer > len(sizes.fc_widths):
             return blocks.convolution(

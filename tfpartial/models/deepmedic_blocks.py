@@ -138,32 +138,23 @@ class AddCentre(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="tfpartial")
 class MirrorPad(layers.Layer):
-    """Pads each side by mirroring; the voxel at the edge is repeated.
+    """Pads one voxel at each side by mirroring: repeats the one at the edge.
 
-    Attributes:
-        width: voxels at each side.
+    Joined from slices, since `ops.pad` cannot mirror three of five axes on
+    every backend.
     """
 
-    def __init__(self, width: int, **options: Any) -> None:
-        """Store the width, in voxels."""
-        super().__init__(**options)
-        self.width = int(width)
-
     def call(self, inputs: Tensor) -> Tensor:
-        """Pad (B, I, J, K, C) to (B, I + 2w, J + 2w, K + 2w, C)."""
-        border = [self.width, self.width]
-        widths = [[0, 0], border, border, border, [0, 0]]
-        return ops.pad(inputs, widths, mode="symmetric")
+        """Pad (B, I, J, K, C) to (B, I + 2, J + 2, K + 2, C)."""
+        x = ops.concatenate([inputs[:, :1], inputs, inputs[:, -1:]], axis=1)
+        x = ops.concatenate([x[:, :, :1], x, x[:, :, -1:]], axis=2)
+        return ops.concatenate([x[:, :, :, :1], x, x[:, :, :, -1:]], axis=3)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the padded shape; unknown sizes stay unknown."""
         first, *sizes, channels = input_shape
-        padded = [None if n is None else n + 2 * self.width for n in sizes]
+        padded = [None if n is None else n + 2 for n in sizes]
         return (first, *padded, channels)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        return {**super().get_config(), "width": self.width}
 
 
 @keras.saving.register_keras_serializable(package="tfpartial")
