@@ -22,6 +22,7 @@ def declared(tmp_path: Path) -> tuple[Comparison, Experiment]:
         "systems": [str(path) for path in SYSTEMS],
         "full": ["phantom_supine"],
         "partial": ["phantom_prone"],
+        "overrides": ["fit.epochs=3"],
         "seeds": [0, 1],
         "baseline": "SL1",
         "tables": {"systems": ["SL1", "ACE"]},

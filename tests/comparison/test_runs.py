@@ -55,6 +55,10 @@ def test_each_system_is_what_the_paper_says(
     assert network in run.networks
 
 
+def test_overrides_hold_for_every_system(declared: Declared) -> None:
+    assert {r.experiment.fit.epochs for r in plan_runs(*declared)} == {3}
+
+
 def test_nothing_else_differs(declared: Declared) -> None:
     may = {
         "seed", "run_dir", "records_dir", "fit.teacher", "network.dropout",

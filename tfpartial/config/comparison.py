@@ -67,6 +67,10 @@ class Comparison(Declared):
     experiment: str = Field(
         description="config of the experiment that all systems share"
     )
+    overrides: list[str] = Field(
+        default_factory=list,
+        description="field=value of the experiment, for all systems alike",
+    )
     systems: list[System] = Field(
         min_length=1, description="each inline, or the path of a YAML file"
     )

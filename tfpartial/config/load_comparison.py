@@ -50,9 +50,12 @@ def load_comparison(
     experiment = load_experiment(
         comparison.experiment,
         [
-            override.removeprefix(EXPERIMENT)
-            for override in overrides
-            if override.startswith(EXPERIMENT)
+            *comparison.overrides,
+            *(
+                override.removeprefix(EXPERIMENT)
+                for override in overrides
+                if override.startswith(EXPERIMENT)
+            ),
         ],
     )
     _check_names(comparison, experiment, path)
