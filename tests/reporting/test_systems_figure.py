@@ -88,6 +88,18 @@ def test_each_panel_shows_its_own_labels(saved: list[Figure]) -> None:
     ]
 
 
+def test_labels_are_tinted_so_that_the_scan_shows(saved: list[Figure]) -> None:
+    """The parotid: 6 x 8 voxels of its colour, half transparent."""
+    figure = draw(saved, SCAN)
+    ct, tint = figure.axes[2].images
+    found = np.asarray(tint.get_array())
+    inside = found[..., 3] > 0
+    assert inside.sum() == 6 * 8
+    assert found[inside][0][:3] == pytest.approx(to_rgb(COLOURS[0]))
+    assert 0 < found[inside][0][3] < 0.5
+    assert ct.get_extent() == tint.get_extent()
+
+
 def test_slice_is_chosen_or_given(saved: list[Figure]) -> None:
     """Slice 9 holds the parotid alone; so does the legend."""
     figure = draw(saved, replace(SCAN, slice_index=9))
@@ -194,15 +206,15 @@ def test_files_are_written(tmp_path: Path) -> None:
 def test_curve_is_the_mean_over_seeds_with_their_range(
     saved: list[Figure],
 ) -> None:
-    points = [(2, 0.6), (1, 0.2), (1, 0.4), (2, math.nan), (3, math.nan)]
-    assert by_epoch(points) == {1: [0.2, 0.4], 2: [0.6]}
+    points = [(2, 0.6), (1, 0.2), (1, 0.8), (2, math.nan), (3, math.nan)]
+    assert by_epoch(points) == {1: [0.2, 0.8], 2: [0.6]}
     write_learning_curves("not.png", {"SL1": points, "none": []})
     (axes,) = saved[0].axes
     line = axes.lines[0]
     assert line.get_xdata().tolist() == [1, 2]
-    assert line.get_ydata() == pytest.approx([30, 60])
+    assert line.get_ydata() == pytest.approx([50, 60])
     band = axes.collections[0].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == pytest.approx((20, 60))
+    assert (band.min(), band.max()) == pytest.approx((20, 80))
     texts = [text.get_text() for text in axes.get_legend().get_texts()]
     assert texts == ["SL1"]
 
