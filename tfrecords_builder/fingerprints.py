@@ -93,6 +93,8 @@ def case_fingerprint(
             "database": database.model_dump(
                 mode="json", exclude=_WITHOUT_EFFECT
             ),
+            # The digest sorts keys, but the order decides where masks overlap.
+            "priority": [str(value) for value in database.values],
             "labels": space.names,
             "preprocess": experiment.preprocess.model_dump(mode="json"),
             "revision": PREPROCESS_REVISION,

@@ -186,6 +186,20 @@ def test_changed_declaration_rebuilds_its_database_only(
     assert not RecordStore(records_dir, "part").cases[0].annotated[3]
 
 
+def test_another_priority_of_masks_rebuilds(
+    experiment: Experiment, folder: Path
+) -> None:
+    """The same mapping in another order labels overlaps otherwise."""
+    records_dir = build_records(experiment)
+    full, part = experiment.databases
+    values = dict(reversed(part.values.items()))
+    assert values == part.values
+    changed = [full, part.model_copy(update={"values": values})]
+    build_records(tiny_experiment(folder, records_dir, databases=changed))
+    assert preprocessed(records_dir)["full/f0"] == 1
+    assert preprocessed(records_dir)["part/p0"] == 2
+
+
 @pytest.mark.parametrize(
     ("section", "change"),
     [

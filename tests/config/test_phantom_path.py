@@ -70,3 +70,15 @@ def test_openkbp_names_its_missing_variable(monkeypatch):
     monkeypatch.delenv("TFPARTIAL_OPENKBP", raising=False)
     with pytest.raises(InputError, match="TFPARTIAL_OPENKBP, which is not"):
         load_experiment(CONFIGS / "openkbp" / "openkbp.yaml")
+
+
+def test_paths_of_overrides_are_of_the_working_directory(tmp_path, monkeypatch):
+    """A run may be moved: what it declares must not hang on the folder."""
+    monkeypatch.chdir(tmp_path)
+    experiment = load(
+        tmp_path,
+        "phantom: {}",
+        ["databases.0.path=scans/a", "build.splits.file=splits.json"],
+    )
+    assert experiment.databases[0].path == str(tmp_path / "scans" / "a")
+    assert experiment.build.splits.file == str(tmp_path / "splits.json")

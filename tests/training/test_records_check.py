@@ -71,6 +71,8 @@ def test_records_of_the_same_config_pass(folder: Path) -> None:
          "preprocess.body_threshold_hu"),
         ({"full": {"values": {"1": "bone", "2": "right", "3": "left"}}},
          r"values \(records"),
+        ({"full": {"values": {"1": "bone", "3": "right", "2": "left"}}},
+         r"order of values \(records: \['1', '2', '3'\], config: \['1', '3'"),
         ({"full": {"values": {"1": "bone"}}}, "annotated labels of f0, f1"),
         ({"full": {"patient_position": "prone", "affine_frame": "scanner"}},
          "patient_position of f0, f1"),

@@ -50,6 +50,7 @@ def load_experiment(
     for dotted, text in (replaced or {}).items():
         _set(raw, dotted, text, faults)
     _place_phantom(raw, path, faults)
+    _anchor_overridden(raw)
     faults.raise_if_any()
     try:
         experiment = Experiment.model_validate(raw)
@@ -114,6 +115,23 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
     splits = (raw.get("build") or {}).get("splits") or {}
     if isinstance(splits, dict) and isinstance(splits.get("file"), str):
         splits["file"] = _resolve(splits["file"], path, faults)
+
+
+def _anchor_overridden(raw: dict[str, Any]) -> None:
+    """Make input paths that overrides gave absolute: a run may be moved.
+
+    Those of files are absolute already. On the command line a relative path
+    is relative to the working directory.
+    """
+    databases = raw.get("databases")
+    splits = (raw.get("build") or {}).get("splits") or {}
+    places = [
+        *((d, "path") for d in (databases or []) if isinstance(d, dict)),
+        *([(splits, "file")] if isinstance(splits, dict) else []),
+    ]
+    for holder, key in places:
+        if isinstance(holder.get(key), str):
+            holder[key] = str(Path(holder[key]).resolve())
 
 
 def _place_phantom(raw: dict[str, Any], path: Path, faults: Faults) -> None:

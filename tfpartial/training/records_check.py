@@ -98,7 +98,8 @@ def _differences(
     for field, value in experiment.preprocess.model_dump(mode="json").items():
         yield from _compare(f"preprocess.{field}", found.get(field), value)
     before = found.get("declaration", {})
-    for field, value in database.model_dump(mode="json").items():
+    declared = database.model_dump(mode="json")
+    for field, value in declared.items():
         if field not in _NOT_COMPARED:
             default = (
                 type(database)
@@ -106,6 +107,10 @@ def _differences(
                 .get_default(call_default_factory=True)
             )
             yield from _compare(field, before.get(field, default), value)
+    # Equal as mappings, yet the order decides where masks overlap.
+    orders = [list(d.get("values", {})) for d in (before, declared)]
+    if sorted(orders[0]) == sorted(orders[1]) and orders[0] != orders[1]:
+        yield from _compare("order of values", *orders)
     excluded = [c.case for c in store.cases if c.case in database.exclude]
     if excluded:
         yield f"exclude: the records hold {join_names(excluded)}"
