@@ -110,6 +110,12 @@ def test_initial_weights_are_normal_and_not_truncated() -> None:
         # Beyond two standard deviations lie 4.55 % of a normal variable.
         share = np.mean(np.abs(kernel) > 2 * sd)
         assert share == pytest.approx(0.0455, rel=0.05)
+    kernels = [v for v in network.trainable_variables if len(v.shape) == 5]
+    # The terms that L2 of 1e-4 and L1 of 1e-6 add to the published loss.
+    squares = sum(float(np.square(np.asarray(v)).sum()) for v in kernels)
+    assert 1e-4 * squares == pytest.approx(0.433, abs=2e-3)
+    sizes = sum(float(np.abs(np.asarray(v)).sum()) for v in kernels)
+    assert 1e-6 * sizes == pytest.approx(0.106, abs=1e-3)
     slopes = network.get_layer("fc1_prelu").get_weights()[0]
     assert slopes.shape == (1, 1, 1, 300)
     np.testing.assert_array_equal(slopes, np.float32(0.01))
