@@ -6,7 +6,9 @@ import fcntl
 import json
 import logging
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,3 +156,43 @@ def test_the_time_left_is_the_mean_times_the_rounds(
     assert "5 of 5 runs done" in caplog.text
     assert [clock(40), clock(720), clock(3900)] == ["40 s", "12 min",
                                                     "1 h 05 min"]  # fmt: skip
+
+
+SLEEPING = """
+import sys
+from tfpartial.comparison import runner
+from tfpartial.comparison.runs import plan_runs
+from tfpartial.config.load_comparison import load_comparison
+
+def commands(run, comparison, config):
+    yield "fit", [sys.executable, "-c",
+                  "import os, time; print(os.getpid(), flush=True);"
+                  "time.sleep(100)"]
+
+runner.commands_of = commands
+comparison, base = load_comparison(sys.argv[1], sys.argv[2:])
+runner.Runner(comparison, plan_runs(comparison, base), 2).run()
+"""
+
+
+def test_ending_the_call_ends_its_trainings(
+    declared: Declared, tmp_path: Path
+) -> None:
+    comparison, base = declared
+    call = subprocess.Popen(
+        [sys.executable, "-c", SLEEPING, str(tmp_path / "comparison.yaml"),
+         f"experiment.records_dir={base.records_dir}"]
+    )  # fmt: skip
+    logs = Path(comparison.output_dir) / "logs"
+    children: list[int] = []
+    deadline = time.monotonic() + 60
+    while len(children) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        lines = [x for f in logs.glob("*.log") for x in f.read_text().split()]
+        children = [int(line) for line in lines if line.isdecimal()]
+    assert len(children) == 2
+    call.terminate()
+    assert call.wait(timeout=30) == 143
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)

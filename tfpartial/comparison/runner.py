@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -71,6 +72,7 @@ class Runner:
         failed: dict[str, str] = {}
         waiting = [r for r in self._runs if r.name not in done]
         with (
+            _ended_by_sigterm(),
             _lock(Path(self._comparison.output_dir)) as lock,
             ThreadPoolExecutor(self._jobs) as pool,
         ):
@@ -253,6 +255,23 @@ def share_cores(cores: Sequence[int], jobs: int) -> list[set[int]]:
     if jobs > len(cores):
         return [set(cores)] * jobs
     return [set(cores[job::jobs]) for job in range(jobs)]
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let `kill` end the trainings as well, as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
