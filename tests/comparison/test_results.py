@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tfpartial.comparison import table as table_module
 from tfpartial.comparison.journal import journal_path, open_journal
 from tfpartial.comparison.results import (
-    overlapping_labels,
-    table_of,
     write_results,
 )
 from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.comparison.scores import overlapping_labels, table_of
+from tfpartial.comparison.table import check_cases
 from tfpartial.config import Experiment
 from tfpartial.config.comparison import Comparison
+from tfpartial.databases import Case
 from tfpartial.errors import InputError
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
@@ -34,6 +38,18 @@ def finish(comparison: Comparison, run: Run, dice: float) -> None:
                   dice + case / 100, 10.0, 10.0, 1.0, 0.5, False, False)
             for case in range(4)
             for label in LABELS
+        )  # fmt: skip
+        # Partially annotated scans are scored where they are annotated; in
+        # the last one the uterus is absent, and predicted all the same.
+        scores += tuple(
+            Score("phantom_prone", f"p{case}", label, False,
+                  dice / 2, 10.0, 10.0, 1.0, 0.5, False, False)
+            for case in range(2)
+            for label in LABELS[:3]
+        )  # fmt: skip
+        scores += (
+            Score("phantom_prone", "p2", "uterus", False, 0.0, 0.0, 1.0,
+                  math.inf, 0.0, True, False),
         )  # fmt: skip
         folder = run.predictions(network)
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +81,7 @@ def test_overlapping_labels_are_in_every_label_set(declared: Declared) -> None:
 def test_cells_are_means_over_seeds_and_cases(
     declared: Declared, finished: list[Run]
 ) -> None:
-    table = table_of(*declared, finished, ["SL1", "ACE", "MTs+"], {})
+    table = table_of(*declared, finished, ["SL1", "ACE", "MTs+"])
     # Seeds 0 and 1, cases 0 ... 3: mean .5 + (0 + .1)/2 + (0+1+2+3)/4/100.
     assert table.cell("SL1", "bladder").mean == pytest.approx(0.565)
     assert table.cell("ACE", "total mean").mean == pytest.approx(0.765)
@@ -89,12 +105,13 @@ def test_unfinished_runs_are_flagged_not_hidden(
 ) -> None:
     some = [r for r in finished if r.name not in ("ace_seed1", "pl_seed0",
                                                   "pl_seed1")]  # fmt: skip
-    table = table_of(*declared, some, ["SL1", "ACE", "PL"], {})
+    table = table_of(*declared, some, ["SL1", "ACE", "PL"])
     assert table.column("ACE").missing_seeds == (1,)
-    assert [column.name for column in table.columns] == ["SL1", "ACE"]
-    assert table.provenance["unfinished_systems"] == ["PL"]
+    assert [c.name for c in table.columns] == ["SL1", "ACE", "PL"]
+    assert table.column("PL").missing_seeds == (0, 1)
+    assert math.isnan(table.cell("PL", "total mean").mean)
     with pytest.raises(InputError, match="no run of the baseline"):
-        table_of(*declared, [], ["SL1"], {})
+        table_of(*declared, [], ["SL1"])
 
 
 def test_everything_small_is_written(
@@ -116,9 +133,33 @@ def test_everything_small_is_written(
     assert without["excluded"] == [["phantom_supine/c0", "bones"]]
 
 
-def test_cases_of_the_figure_must_exist(
-    declared: Declared, finished: list[Run], tmp_path: Path
+def test_other_databases_have_tables_of_what_they_annotate(
+    declared: Declared, finished: list[Run]
 ) -> None:
-    comparison = declared[0].model_copy(update={"figure_cases": ["nobody"]})
-    with pytest.raises(InputError, match="nobody|phantom"):
-        write_results(comparison, declared[1], finished)
+    folder = write_results(*declared, finished)
+    table = json.loads((folder / "systems_phantom_prone.json").read_text())
+    rows = [row["name"] for row in table["rows"]]
+    assert rows == ["bladder", "rectum", "uterus", "overlapping", "total mean"]
+    with (folder / "false_positives.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert {row["database"] for row in found} == {"phantom_prone"}
+    assert {(r["label"], r["absent"], r["predicted"]) for r in found} == {
+        ("uterus", "1", "1")
+    }
+
+
+def test_scans_that_are_named_must_be_there(
+    declared: Declared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Known before the first training, all at once."""
+    cases = [Case("supine_13", "phantom_supine", Path(), {}, "13",
+                  np.zeros(0, bool), False)]  # fmt: skip
+    monkeypatch.setattr(table_module, "cases_of_split", lambda *_: cases)
+    comparison, base = declared
+    check_cases(comparison, base)
+    wrong = {"figure_cases": ["supine_31"], "exclude": {"nobody": "bones"}}
+    with pytest.raises(InputError) as caught:
+        check_cases(comparison.model_copy(update=wrong), base)
+    first, second = caught.value.faults
+    assert "Did you mean 'supine_13'" in first
+    assert "exclude: 'nobody' is no test case" in second

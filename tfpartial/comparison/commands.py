@@ -43,7 +43,7 @@ def commands_of(
     for network in run.networks:
         common = [
             "--run_dir", str(run.folder), "--split", comparison.split,
-            "--databases", comparison.database,
+            "--databases", *comparison.full, *comparison.partial,
             "--predictions_dir", str(run.predictions(network)),
             f"predict.network={network}",
         ]  # fmt: skip

@@ -72,7 +72,7 @@ def run_key(comparison: Comparison, run: Run) -> str:
     decides: dict[str, Any] = {
         "experiment": run.experiment.model_dump(mode="json"),
         "networks": run.networks,
-        "evaluated": [comparison.database, comparison.split],
+        "evaluated": [comparison.full, comparison.partial, comparison.split],
         "strategy": comparison.strategy,
         "records": hashlib.sha256(manifest.read_bytes()).hexdigest(),
         "source": run.source and run_key(comparison, run.source),

@@ -7,30 +7,26 @@ scores per case, learning curves, the figure of predictions.
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from tfpartial.comparison.journal import open_journal
-from tfpartial.comparison.runs import Run
+from tfpartial.comparison.runs import Run, slug
+from tfpartial.comparison.scores import table_of
 from tfpartial.config import Experiment, label_space_of
-from tfpartial.config.comparison import Comparison, Which
+from tfpartial.config.comparison import Comparison
 from tfpartial.databases import (
     Case,
     cases_of_split,
     read_case,
     stored_values,
 )
-from tfpartial.databases.stored_values import annotated_labels
-from tfpartial.errors import InputError
-from tfpartial.evaluation import Cost, SystemsTable, build_systems_table
 from tfpartial.evaluation.groups import stored_names
 from tfpartial.evaluation.predictions import prediction_path
-from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
 from tfpartial.reporting import (
     ScanRow,
@@ -60,117 +56,53 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     _copy_scores(finished, folder / "cases")
     for name, columns in comparison.tables.items():
-        for suffix, exclude in _exclusions(comparison):
-            table = table_of(comparison, base, finished, columns, exclude)
-            write_systems_tables(table, folder, f"{name}{suffix}")
-            if not suffix:
-                print(f"\n{systems_table(table, 'console')}")
+        table = table_of(comparison, base, finished, columns)
+        print(f"\n{systems_table(table, 'console')}")
+        write_systems_tables(table, folder, name)
+        if comparison.exclude:
+            table = table_of(
+                comparison, base, finished, columns, exclude=comparison.exclude
+            )
+            write_systems_tables(table, folder, f"{name}_without_excluded")
+        for database in _others(comparison, finished):
+            table = table_of(
+                comparison, base, finished, columns, database=database
+            )
+            write_systems_tables(table, folder, f"{name}_{slug(database)}")
+    _write_false_positives(finished, folder / "false_positives.csv")
     _write_curves(comparison, finished, folder / "curves.png")
     _write_figure(comparison, base, finished, folder / "figure.png")
     return folder
 
 
-def table_of(
-    comparison: Comparison,
-    base: Experiment,
-    finished: Sequence[Run],
-    columns: Sequence[str],
-    exclude: dict[str, str],
-) -> SystemsTable:
-    """Build one table from the runs that are finished.
-
-    Raises:
-        InputError: none of the baseline is.
-    """
-    scores = {
-        system.name: {
-            run.seed: read_scores(run, system.network, comparison.database)
-            for run in finished
-            if system.name in run.systems
-        }
-        for system in comparison.systems
-    }
-    scores = {name: by_seed for name, by_seed in scores.items() if by_seed}
-    if comparison.baseline not in scores:
-        raise InputError(
-            f"{comparison.output_dir}: no run of the baseline "
-            f"'{comparison.baseline}' is finished; nothing to compare with."
-        )
-    aliases = _aliases(comparison, columns)
-    for alias in aliases:
-        scores.pop(alias, None)
-    shown = [n for n in columns if aliases.get(n, n) in scores]
-    unfinished = [n for n in columns if n not in shown]
-    for name in unfinished:
-        log.warning("%s: no run is finished; the table lacks it", name)
-    labels = list(label_space_of(base).names[1:])
-    return build_systems_table(
-        scores,
-        labels=labels,
-        overlapping=overlapping_labels(comparison, base),
-        baseline=comparison.baseline,
-        columns=shown,
-        aliases=aliases,
-        expected_seeds=comparison.seeds,
-        costs={name: _cost(comparison, finished, name) for name in scores},
-        exclude=exclude,
-        provenance={
-            "comparison": comparison.model_dump(mode="json"),
-            "unfinished_systems": unfinished,
-            "epochs": base.fit.epochs,
-            "steps_per_epoch": base.fit.steps_per_epoch,
-            "global_batch_size": base.fit.global_batch_size,
-            "notice": "Research use only",
-        },
-    )
+def _others(comparison: Comparison, finished: Sequence[Run]) -> list[str]:
+    """Return the other databases of which cases were evaluated."""
+    run = finished[0]
+    table = read_evaluation(run.predictions(run.networks[0]))
+    evaluated = {score.database for score in table.scores}
+    return sorted(evaluated - {comparison.database})
 
 
-def overlapping_labels(comparison: Comparison, base: Experiment) -> list[str]:
-    """Return the labels in every database's label set: METHOD section 4."""
-    space = label_space_of(base)
-    used = {*comparison.full, *comparison.partial}
-    sets = [
-        annotated_labels(database, stored_values(database, space), space)
-        for database in base.databases
-        if database.name in used
-    ]
-    everywhere = np.logical_and.reduce(sets)
-    return [space.names[i] for i in np.flatnonzero(everywhere) if i > 0]
-
-
-def read_scores(run: Run, network: Which, database: str) -> tuple[Score, ...]:
-    """Return the scores of a finished run, of one database."""
-    table = read_evaluation(run.predictions(network))
-    return tuple(s for s in table.scores if s.database == database)
-
-
-def _aliases(comparison: Comparison, columns: Sequence[str]) -> dict[str, str]:
-    """Return column -> the earlier system that it repeats."""
-    first: dict[object, str] = {}
-    aliases = {}
-    for system in comparison.systems:
-        key = (system.training, system.network)
-        if key in first and system.name in columns:
-            aliases[system.name] = first[key]
-        first.setdefault(key, system.name)
-    return aliases
-
-
-def _exclusions(comparison: Comparison) -> list[tuple[str, dict[str, str]]]:
-    """Return (suffix of the file name, what is left out) of each version."""
-    versions: list[tuple[str, dict[str, str]]] = [("", {})]
-    if comparison.exclude:
-        versions.append(("_without_excluded", comparison.exclude))
-    return versions
-
-
-def _cost(comparison: Comparison, finished: Sequence[Run], system: str) -> Cost:
-    """Return the mean cost of a system's trainings, its sources not counted."""
-    runs = [run for run in finished if system in run.systems]
-    fit = runs[0].experiment.fit
-    seconds = [open_journal(comparison, run).seconds["fit"] for run in runs]
-    patches = fit.epochs * fit.steps_per_epoch * fit.global_batch_size
-    return Cost(float(np.mean(seconds)), patches)
+def _write_false_positives(finished: Sequence[Run], path: Path) -> None:
+    """Count predictions of what is known to be absent (annotated, no voxel)."""
+    header = ["run", "network", "database", "label", "absent", "predicted"]
+    rows: list[list[object]] = []
+    for run in finished:
+        for network in run.networks:
+            counts: dict[tuple[str, str], list[int]] = {}
+            for score in read_evaluation(run.predictions(network)).scores:
+                if score.reference_ml == 0:
+                    count = counts.setdefault(
+                        (score.database, score.label), [0, 0]
+                    )
+                    count[0] += 1
+                    count[1] += score.false_positive
+            rows += [
+                [run.name, network, *where, *count]
+                for where, count in counts.items()
+            ]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
 def _copy_scores(finished: Sequence[Run], folder: Path) -> None:
@@ -225,12 +157,6 @@ def _write_figure(
             [comparison.database],
         )
     }
-    unknown = [c for c in comparison.figure_cases if c not in cases]
-    if unknown:
-        raise InputError(
-            f"figure_cases: {', '.join(unknown)} is no {comparison.split} case "
-            f"of {comparison.database} ({', '.join(cases)})."
-        )
     rows = [
         _figure_row(comparison, base, finished, cases[name])
         for name in comparison.figure_cases

@@ -15,9 +15,10 @@ from tfpartial.comparison.commands import PROGRAM
 from tfpartial.comparison.results import write_results
 from tfpartial.comparison.runner import Runner
 from tfpartial.comparison.runs import plan_runs
-from tfpartial.config import Experiment, write_resolved
+from tfpartial.config import Experiment, label_space_of, write_resolved
 from tfpartial.config.comparison import Comparison
-from tfpartial.errors import InputError
+from tfpartial.databases import cases_of_split
+from tfpartial.errors import Faults, InputError, did_you_mean
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ def compare(
     failed: dict[str, str] = {}
     if train:
         _build_records(comparison, base)
+        check_cases(comparison, base)
         chosen = [run for run in runs if not only or run.name in only]
         failed = Runner(comparison, chosen, jobs).run()
     folder = write_results(comparison, base, runs)
@@ -67,6 +69,34 @@ def compare(
             f"try them again.",
         )
     return folder
+
+
+def check_cases(comparison: Comparison, base: Experiment) -> None:
+    """Check, before hours are spent, that there is something to evaluate.
+
+    Raises:
+        InputError: the database has no case in the split, or a scan of the
+            figure is none of them.
+    """
+    cases = cases_of_split(
+        base.databases,
+        label_space_of(base),
+        base.build.splits,
+        comparison.split,
+        [comparison.database],
+    )
+    known = [case.case_id for case in cases]
+    with Faults() as faults:
+        for field, names in (
+            ("figure_cases", comparison.figure_cases),
+            ("exclude", comparison.exclude),
+        ):
+            for name in names:
+                if name not in known:
+                    faults.add(
+                        f"{field}: '{name}' is no {comparison.split} case of "
+                        f"{comparison.database}." + did_you_mean(name, known)
+                    )
 
 
 def _build_records(comparison: Comparison, base: Experiment) -> None:
