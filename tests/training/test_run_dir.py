@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 from tiny_records import tiny_experiment
 
 from tfpartial.config import Experiment
@@ -72,4 +73,17 @@ def test_another_number_of_databases_differs(folder: Path) -> None:
     raw = declared(folder)
     del raw["databases"][1]
     with pytest.raises(InputError, match=r"differs in databases\."):
+        claim(raw, folder)
+
+
+def test_fields_that_came_later_are_at_their_default(folder: Path) -> None:
+    """A run begun before a field existed goes on, unless it is used."""
+    path = folder / "run" / "config.yaml"
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    del before["fit"]["l2"], before["fit"]["optimizer"]["name"]
+    path.write_text(yaml.safe_dump(before), encoding="utf-8")
+    raw = declared(folder)
+    claim(raw, folder)
+    raw["fit"]["l2"] = 0.1
+    with pytest.raises(InputError, match="differs in fit.l2"):
         claim(raw, folder)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from tfpartial.config import Experiment, write_resolved
 from tfpartial.data.records import RecordStore
@@ -45,7 +46,9 @@ def claim_run_dir(
     }
     config, about = run_dir / "config.yaml", run_dir / "run.json"
     if config.exists():
-        before = yaml.safe_load(config.read_text(encoding="utf-8"))
+        before = _with_defaults(
+            yaml.safe_load(config.read_text(encoding="utf-8"))
+        )
         now = experiment.model_dump(mode="json")
         differing = _differences(before, now)
         earlier = json.loads(about.read_text(encoding="utf-8"))
@@ -67,6 +70,17 @@ def claim_run_dir(
     if not config.exists():
         write_resolved(experiment, run_dir / ".config.tmp")
         os.replace(run_dir / ".config.tmp", config)
+
+
+def _with_defaults(declared: Any) -> Any:
+    """Return what a run declared, fields it did not know yet at their default.
+
+    A new field whose default is what the program did before changes no run.
+    """
+    try:
+        return Experiment.model_validate(declared).model_dump(mode="json")
+    except ValidationError:
+        return declared  # of another version: the difference will be named
 
 
 def _sha256(path: Path) -> str:
