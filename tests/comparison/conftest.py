@@ -33,6 +33,7 @@ def declared(tmp_path: Path) -> tuple[Comparison, Experiment]:
     path = tmp_path / "comparison.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     records = tmp_path / "records"
-    records.mkdir()
-    (records / "manifest.json").write_text("{}", encoding="utf-8")
+    for name in ("phantom_supine", "phantom_prone"):
+        (records / name / "1.0.0").mkdir(parents=True)
+        (records / name / "1.0.0" / "cases.json").write_text("{}")
     return load_comparison(path, [f"experiment.records_dir={records}"])

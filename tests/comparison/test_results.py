@@ -152,14 +152,25 @@ def test_scans_that_are_named_must_be_there(
     declared: Declared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Known before the first training, all at once."""
-    cases = [Case("supine_13", "phantom_supine", Path(), {}, "13",
-                  np.zeros(0, bool), False)]  # fmt: skip
-    monkeypatch.setattr(table_module, "cases_of_split", lambda *_: cases)
+    cases = [Case(name, "phantom_supine", Path(), {}, name,
+                  np.zeros(0, bool), False)
+             for name in ("supine_12", "supine_13")]  # fmt: skip
+    monkeypatch.setattr(table_module, "cases_of_split", lambda *_: cases[1:])
+    monkeypatch.setattr(
+        table_module,
+        "declared_cases",
+        lambda *_: ({"phantom_supine": cases}, {}),
+    )
     comparison, base = declared
-    check_cases(comparison, base)
     wrong = {"figure_cases": ["supine_31"], "exclude": {"nobody": "bones"}}
     with pytest.raises(InputError) as caught:
         check_cases(comparison.model_copy(update=wrong), base)
     first, second = caught.value.faults
-    assert "Did you mean 'supine_13'" in first
-    assert "exclude: 'nobody' is no test case" in second
+    assert "'supine_31' is no case of phantom_supine. Did you mean" in first
+    assert "'nobody' is no case" in second
+    # A scan of another split is no fault: the same file serves both splits.
+    named = {"figure_cases": ["supine_12", "supine_13"],
+             "exclude": {"supine_12": "bones"}}  # fmt: skip
+    settled = check_cases(comparison.model_copy(update=named), base)
+    assert settled.figure_cases == ["supine_13"]
+    assert settled.exclude == {}

@@ -6,6 +6,7 @@ import fcntl
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,7 +17,8 @@ import pytest
 
 from tfpartial.comparison import runner as runner_module
 from tfpartial.comparison.journal import Journal, journal_path, open_journal
-from tfpartial.comparison.runner import Progress, Runner, clock, share_cores
+from tfpartial.comparison.progress import Progress, clock
+from tfpartial.comparison.runner import Runner, share_cores
 from tfpartial.comparison.runs import Run, plan_runs
 from tfpartial.config import Experiment
 from tfpartial.config.comparison import Comparison
@@ -83,16 +85,43 @@ def test_a_failed_run_stops_only_who_needs_it(
     assert noted(fake) == ["ace_seed0", "ace_pl_seed0"]
 
 
-def test_changed_settings_are_done_again(
+def refit(base: Experiment, **fields: object) -> Experiment:
+    return base.model_copy(update={"fit": base.fit.model_copy(update=fields)})
+
+
+def test_trained_runs_of_other_settings_are_refused_before_anything(
     declared: Declared, fake: dict
 ) -> None:
     make(declared).run()
-    fake["notes"].unlink()
     comparison, base = declared
-    fit = base.fit.model_copy(update={"epochs": 2})
-    changed = base.model_copy(update={"fit": fit})
-    Runner(comparison, plan_runs(comparison, changed)).run()
-    assert len(noted(fake)) == 18
+    changed = plan_runs(comparison, refit(base, epochs=2))
+    for run in changed[:2]:
+        run.folder.mkdir(parents=True)
+        (run.folder / "config.yaml").touch()
+    before = journal_path(comparison, changed[0]).read_bytes()
+    with pytest.raises(InputError, match="run of other settings") as caught:
+        Runner(comparison, changed)
+    assert len(caught.value.faults) == 2
+    assert journal_path(comparison, changed[0]).read_bytes() == before
+
+
+def test_another_evaluation_keeps_the_training_and_its_cost(
+    declared: Declared, fake: dict
+) -> None:
+    make(declared).run()
+    comparison, base = declared
+    options = base.predict.model_copy(update={"overlap": 0.75})
+    changed = base.model_copy(update={"predict": options})
+    run = plan_runs(comparison, changed)[0]
+    seconds = open_journal(*[comparison, plan_runs(*declared)[0]]).fit_seconds
+    journal = open_journal(comparison, run)
+    assert not journal.finished
+    assert journal.fit_seconds == seconds
+    elsewhere = comparison.model_copy(update={"split": "validation"})
+    assert not open_journal(elsewhere, plan_runs(*declared)[0]).finished
+    workers = base.evaluate.model_copy(update={"workers": 7})
+    same = base.model_copy(update={"evaluate": workers})
+    assert open_journal(comparison, plan_runs(comparison, same)[0]).finished
 
 
 def test_an_interrupted_run_says_so(declared: Declared) -> None:
@@ -104,9 +133,61 @@ def test_an_interrupted_run_says_so(declared: Declared) -> None:
     again = open_journal(comparison, run)
     assert again.interrupted
     assert not again.finished
-    failed = Journal(again.key, {"fit": 2.0}, stage="fit", error="no")
+    assert again.fit_seconds is None  # not a number that is too small
+    failed = Journal(
+        again.training, again.evaluation, {"fit": 2.0}, stage="fit", error="no"
+    )
     failed.write(journal_path(comparison, run))
     assert not open_journal(comparison, run).interrupted
+
+
+def test_a_journal_that_cannot_be_read_is_begun_anew(
+    declared: Declared,
+) -> None:
+    path = journal_path(declared[0], plan_runs(*declared)[0])
+    path.parent.mkdir(parents=True)
+    for text in ("{", '{"key": "of another version"}'):
+        path.write_text(text)
+        journal = open_journal(declared[0], plan_runs(*declared)[0])
+        assert not journal.finished
+
+
+def test_missing_records_are_a_message(declared: Declared) -> None:
+    shutil.rmtree(declared[1].records_dir)
+    with pytest.raises(InputError, match="expected records, found none"):
+        make(declared)
+
+
+def test_one_broken_thread_does_not_stop_the_others(
+    declared: Declared, fake: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = runner_module.write_resolved
+
+    def full_disk(experiment: Experiment, path: Path) -> None:
+        if path.name == "ace_seed0.yaml":
+            raise OSError("No space left on device")
+        write(experiment, path)
+
+    monkeypatch.setattr(runner_module, "write_resolved", full_disk)
+    failed = make(declared).run()
+    assert set(failed) == {"ace_seed0", "ace_pl_seed0"}
+    assert "No space left" in failed["ace_seed0"]
+
+
+def test_the_reason_is_that_of_the_last_attempt(
+    declared: Declared, fake: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake["failing"] = ["sl1_seed0"]
+    assert "exit code 2" in make(declared).run()["sl1_seed0"]
+
+    def killed(run: Run, *_: object) -> Iterator:
+        yield "fit", [sys.executable, "-c",
+                      "import os; os.kill(os.getpid(), 9)"]  # fmt: skip
+
+    monkeypatch.setattr(runner_module, "commands_of", killed)
+    reason = make(declared).run()["sl1_seed0"]
+    assert "signal 9" in reason
+    assert "no such luck" not in reason
 
 
 def test_seconds_and_logs_are_kept(declared: Declared, fake: dict) -> None:

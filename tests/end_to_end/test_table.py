@@ -25,7 +25,7 @@ def declared(folder: Path) -> Path:
         "seeds": [0],
         "baseline": "SL1",
         "tables": {"systems": ["SL1", "PL", "MTt", "MTs"]},
-        "dropout": {"last_two": [0.5, 0.5], "all_but_first_two": [0.5, 0.5]},
+        "dropout": {"last_two": [0.5, 0.5], "all_but_first_two": [0.5]},
         "database": "phantom_supine",
         "figure_cases": ["supine_04"],
         "output_dir": str(folder / "comparison"),
@@ -56,11 +56,22 @@ def test_the_table_is_made_once_and_told_again(workspace: Path) -> None:
     after = (workspace / "comparison/journal/pl_seed0.json").read_bytes()
     assert after == before
 
-    # A run that cannot be done stops nothing else, and is told at the end.
-    broken = [*shared, "experiment.fit.patch_shape=[15, 15, 15]"]
-    text = script("table", "--config", config, *broken, expect=2)
-    assert "run sl1_seed0 failed: fit" in text
-    assert "needs sl1_seed0, which failed" in text
+    # What is trained is not mixed with what would be trained otherwise.
+    other = [*shared, "experiment.fit.epochs=1"]
+    text = script("table", "--config", config, *other, expect=2)
+    assert "holds a run of other settings" in text
+    after = (workspace / "comparison/journal/pl_seed0.json").read_bytes()
+    assert after == before
+
+    # Another use of the same weights trains nothing again.
+    again = [*shared, "experiment.evaluate.tolerance_mm=4.0"]
+    text = script("table", "--config", config, "--only", "sl1_seed0", *again)
+    assert "finished already" in (
+        workspace / "comparison/logs/sl1_seed0.log"
+    ).read_text("utf-8")
+    scores = workspace / "comparison/runs/sl1_seed0/predictions/student"
+    summary = json.loads((scores / "evaluation.json").read_text("utf-8"))
+    assert summary["provenance"]["tolerance_mm"] == 4.0
 
 
 def test_faults_of_a_comparison_are_told_together(tmp_path: Path) -> None:

@@ -103,6 +103,10 @@ def test_databases_take_turns_and_only_validation_is_read() -> None:
     first = read_validation_scans(stores, 2)
     assert [s.name for s in first] == ["x/c0", "y/c1"]
     assert read_validation_scans(stores, 0) == []
+    name = first[0].name.split("/")[0]
+    chosen = read_validation_scans(stores, 10, [name])
+    assert {scan.name.split("/")[0] for scan in chosen} == {name}
+    assert 0 < len(chosen) < len(scans)
 
 
 def says(label: int, name: str) -> keras.Model:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from tfpartial.comparison.runs import Run
+from tfpartial.config import Experiment
 from tfpartial.config.comparison import Comparison
 
 PROGRAM = (sys.executable, "-m", "tfpartial.cli.main")
@@ -19,7 +21,7 @@ def commands_of(
 
     Args:
         run: what to train.
-        comparison: split and database to evaluate, strategy.
+        comparison: split and databases to evaluate, strategy.
         config: file with the run's experiment.
     """
     if run.source is not None:
@@ -31,6 +33,8 @@ def commands_of(
                 "--target_records_dir", run.experiment.records_dir,
                 "--databases", *comparison.partial,
                 f"records_dir={run.source_records_dir}",
+                *_settings(run.source.experiment, ("predict",)),
+                f"predict.network={run.source_network}",
             ],
         )  # fmt: skip
     yield (
@@ -40,12 +44,25 @@ def commands_of(
             "--strategy", comparison.strategy,
         ],
     )  # fmt: skip
+    # A run keeps the config it was begun with; how it is used may change.
+    settings = [*_settings(run.experiment, ("predict", "evaluate"))]
     for network in run.networks:
         common = [
             "--run_dir", str(run.folder), "--split", comparison.split,
             "--databases", *comparison.full, *comparison.partial,
             "--predictions_dir", str(run.predictions(network)),
-            f"predict.network={network}",
+            *settings, f"predict.network={network}",
         ]  # fmt: skip
         yield f"predict {network}", [*PROGRAM, "predict", *common]
         yield f"evaluate {network}", [*PROGRAM, "evaluate", *common]
+
+
+def _settings(
+    experiment: Experiment, sections: tuple[str, ...]
+) -> Iterator[str]:
+    """Yield the fields of some sections as overrides."""
+    declared = experiment.model_dump(mode="json", include=set(sections))
+    for section in sections:
+        for name, value in declared[section].items():
+            if name != "network":
+                yield f"{section}.{name}={json.dumps(value)}"

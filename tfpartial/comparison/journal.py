@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+import tfpartial
 from tfpartial.comparison.runs import Run
 from tfpartial.config.comparison import Comparison
+from tfpartial.config.free_fields import deciding_fields
+from tfpartial.errors import InputError
 
 
 @dataclass
@@ -23,17 +24,18 @@ class Journal:
     """The record of one run.
 
     Attributes:
-        key: hash of everything that decides the run's numbers.
-        seconds: stage -> wall-clock seconds of its completed attempts, a
-            failed one included.
-        interrupted: an attempt was killed: its seconds are not known, so
-            `seconds` is a lower bound.
+        training: hash of everything that decides its weights.
+        evaluation: hash of what decides its scores beyond that.
+        seconds: stage -> wall-clock seconds of all its attempts that ended,
+            failed ones included.
+        interrupted: an attempt was killed: its seconds are not known.
         stage: the stage that is being done; None between stages.
         finished: every stage is done.
         error: last words of a failed stage, or None.
     """
 
-    key: str
+    training: str
+    evaluation: str
     seconds: dict[str, float] = field(default_factory=dict)
     interrupted: bool = False
     stage: str | None = None
@@ -47,6 +49,11 @@ class Journal:
         beside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
         os.replace(beside, path)
 
+    @property
+    def fit_seconds(self) -> float | None:
+        """Seconds of the training; None where an attempt was killed."""
+        return None if self.interrupted else self.seconds.get("fit")
+
 
 def journal_path(comparison: Comparison, run: Run) -> Path:
     """Return the file of a run's journal."""
@@ -54,28 +61,88 @@ def journal_path(comparison: Comparison, run: Run) -> Path:
 
 
 def open_journal(comparison: Comparison, run: Run) -> Journal:
-    """Read the journal of a run; a new one if its settings have changed."""
-    path, key = journal_path(comparison, run), run_key(comparison, run)
-    if not path.is_file():
-        return Journal(key)
-    journal = Journal(**json.loads(path.read_text(encoding="utf-8")))
-    if journal.key != key:
-        return Journal(key)
+    """Read the journal of a run.
+
+    Where only the evaluation has changed, the training stays done and keeps
+    its seconds.
+
+    Raises:
+        InputError: the folder holds the run of other settings.
+    """
+    new = Journal(training_key(run), evaluation_key(comparison, run))
+    journal = _read(journal_path(comparison, run))
+    if journal is None:
+        return new
+    if journal.training != new.training:
+        if (run.folder / "config.yaml").is_file():
+            raise InputError(
+                f"{run.folder}: holds a run of other settings, records or "
+                f"version of tfpartial. Choose another output_dir, or remove "
+                f"this folder to train it again."
+            )
+        return new
     journal.interrupted |= journal.stage is not None and journal.error is None
-    journal.error = None
+    journal.finished &= journal.evaluation == new.evaluation
+    journal.evaluation, journal.error = new.evaluation, None
     return journal
 
 
-def run_key(comparison: Comparison, run: Run) -> str:
-    """Return a hash of what decides a run: experiment, records, source."""
-    manifest = Path(run.source_records_dir) / "manifest.json"
+def _read(path: Path) -> Journal | None:
+    """Return a journal; None if there is none that can be read."""
+    try:
+        return Journal(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def training_key(run: Run) -> str:
+    """Return a hash of what decides the weights: settings, records, source."""
+    weights = run.experiment.sampling.weights
+    records = Path(run.source_records_dir)
     decides: dict[str, Any] = {
-        "experiment": run.experiment.model_dump(mode="json"),
-        "networks": run.networks,
-        "evaluated": [comparison.full, comparison.partial, comparison.split],
-        "strategy": comparison.strategy,
-        "records": hashlib.sha256(manifest.read_bytes()).hexdigest(),
-        "source": run.source and run_key(comparison, run.source),
+        "experiment": deciding_fields(run.experiment),
+        "records": {
+            name: _hash_records(records / name)
+            for name, weight in sorted(weights.items())
+            if weight > 0
+        },
+        "tfpartial": tfpartial.__version__,
     }
-    text = yaml.safe_dump(decides, sort_keys=True)
+    if run.source is not None:
+        decides["source"] = training_key(run.source)
+        decides["source_network"] = run.source_network
+        decides["source_predict"] = run.source.experiment.predict.model_dump(
+            mode="json"
+        )
+    return _hash(decides)
+
+
+def evaluation_key(comparison: Comparison, run: Run) -> str:
+    """Return a hash of what decides the scores of given weights."""
+    evaluate = run.experiment.evaluate.model_dump(mode="json")
+    del evaluate["workers"]
+    return _hash(
+        {
+            "predict": run.experiment.predict.model_dump(mode="json"),
+            "evaluate": evaluate,
+            "networks": run.networks,
+            "databases": [*comparison.full, *comparison.partial],
+            "split": comparison.split,
+        }
+    )
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash_records(folder: Path) -> str:
+    """Return the hash of a database's case list: it names the records."""
+    files = sorted(folder.glob("*/cases.json"))
+    if not files:
+        raise InputError(
+            f"{folder}: expected records, found none. Run table without "
+            f"--no_training, which builds them."
+        )
+    return hashlib.sha256(files[-1].read_bytes()).hexdigest()

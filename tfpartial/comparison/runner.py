@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -26,10 +27,11 @@ from tfpartial.comparison.journal import (
     journal_path,
     open_journal,
 )
+from tfpartial.comparison.progress import Progress
 from tfpartial.comparison.runs import Run
 from tfpartial.config import write_resolved
 from tfpartial.config.comparison import Comparison
-from tfpartial.errors import InputError
+from tfpartial.errors import Faults, InputError
 
 log = logging.getLogger(__name__)
 LAST_LINES = 6
@@ -40,7 +42,7 @@ class Runner:
 
     Args:
         comparison: as declared.
-        runs: all of them, sources of pseudo-labels first.
+        runs: to be done, sources of pseudo-labels first and never missing.
         jobs: runs at a time; the CPU cores are shared out among them.
     """
 
@@ -49,7 +51,13 @@ class Runner:
     ) -> None:
         self._comparison = comparison
         self._runs = list(runs)
-        self._journals = {r.name: open_journal(comparison, r) for r in runs}
+        self._journals: dict[str, Journal] = {}
+        with Faults() as faults:
+            for run in runs:
+                try:
+                    self._journals[run.name] = open_journal(comparison, run)
+                except InputError as error:
+                    faults.add(error)
         self._jobs = jobs
         self._slots: SimpleQueue[set[int]] = SimpleQueue()
         for cores in share_cores(sorted(os.sched_getaffinity(0)), jobs):
@@ -73,7 +81,7 @@ class Runner:
         waiting = [r for r in self._runs if r.name not in done]
         with (
             _ended_by_sigterm(),
-            _lock(Path(self._comparison.output_dir)) as lock,
+            folder_lock(Path(self._comparison.output_dir)) as lock,
             ThreadPoolExecutor(self._jobs) as pool,
         ):
             active: dict[Future, Run] = {}
@@ -124,6 +132,9 @@ class Runner:
         cores = self._slots.get()
         try:
             return self._stages(run, cores, lock)
+        except Exception as error:  # such as a full disk: the others go on
+            log.exception("%s failed", run.name)
+            return f"{type(error).__name__}: {error}"
         finally:
             self._slots.put(cores)
 
@@ -142,6 +153,8 @@ class Runner:
             error = self._stage(
                 run, journal, stage, command, logfile, cores, lock
             )
+            if self._stopping.is_set():
+                return "stopped"
             if error is not None:
                 log.error("%s: %s failed:\n%s\nlog: %s", run.name, stage,
                           error, logfile)  # fmt: skip
@@ -168,8 +181,9 @@ class Runner:
         journal.write(path)
         started = time.monotonic()
         with logfile.open("a", encoding="utf-8") as text:
-            text.write(f"\n$ {' '.join(command)}\n")
+            text.write(f"\n$ {shlex.join(command)}\n")
             text.flush()
+            begins = text.tell()
             child = subprocess.Popen(
                 command,
                 stdout=text,
@@ -186,7 +200,7 @@ class Runner:
         seconds = time.monotonic() - started
         journal.seconds[stage] = journal.seconds.get(stage, 0.0) + seconds
         journal.stage = None
-        error = _last_lines(logfile) if code else None
+        error = _last_words(logfile, begins, code) if code else None
         journal.error = error
         journal.write(path)
         return error
@@ -196,54 +210,6 @@ class Runner:
         self._stopping.set()
         for child in list(self._children):
             child.terminate()
-
-
-class Progress:
-    """Says which run begins and ends, and about how long the rest takes."""
-
-    def __init__(self, names: Sequence[str], jobs: int) -> None:
-        self._total = len(names)
-        self._jobs = jobs
-        self._ended: list[float] = []
-        self._begun = 0
-        self._lock = threading.Lock()
-
-    def begin(self, name: str) -> float:
-        """Announce a run; return the time."""
-        with self._lock:
-            self._begun += 1
-            log.info("[%d/%d] %s begins", self._begun, self._total, name)
-        return time.monotonic()
-
-    def end(self, name: str, begun: float) -> None:
-        """Announce the end of a run and the time left."""
-        with self._lock:
-            seconds = time.monotonic() - begun
-            self._ended.append(seconds)
-            log.info(
-                "%s ended after %s; %d of %d runs done, about %s left",
-                name,
-                clock(seconds),
-                len(self._ended),
-                self._total,
-                clock(self.seconds_left()),
-            )
-
-    def seconds_left(self) -> float:
-        """Estimate: mean duration x rounds of `jobs` runs still to end."""
-        rest = self._total - len(self._ended)
-        mean = sum(self._ended) / max(len(self._ended), 1)
-        return mean * rest / min(self._jobs, max(rest, 1))
-
-
-def clock(seconds: float) -> str:
-    """Return "1 h 05 min", "12 min" or "40 s"."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def share_cores(cores: Sequence[int], jobs: int) -> list[set[int]]:
@@ -275,7 +241,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 @contextmanager
-def _lock(output_dir: Path) -> Iterator[IO]:
+def folder_lock(output_dir: Path) -> Iterator[IO]:
     """Let only one call work in a folder.
 
     Raises:
@@ -295,7 +261,11 @@ def _lock(output_dir: Path) -> Iterator[IO]:
         yield file
 
 
-def _last_lines(logfile: Path) -> str:
-    lines = logfile.read_text(encoding="utf-8", errors="replace").splitlines()
+def _last_words(logfile: Path, begins: int, code: int) -> str:
+    """Return why a command failed, from what it wrote after `begins`."""
+    with logfile.open("rb") as file:
+        file.seek(begins)
+        lines = file.read().decode("utf-8", "replace").splitlines()
     told = [line for line in lines if line.startswith("error:")]
-    return "\n".join(told[-1:] or lines[-LAST_LINES:])
+    how = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
+    return "\n".join([how, *(told or lines[-LAST_LINES:])])

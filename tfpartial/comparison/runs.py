@@ -26,6 +26,7 @@ class Run:
         experiment: what is trained; its run_dir is `<output_dir>/runs/<name>`.
         networks: which networks are evaluated.
         source: the run whose predictions are its pseudo-labels, or None.
+        source_network: which network of the source predicts them.
         source_records_dir: records that the pseudo-labels are added to.
     """
 
@@ -35,6 +36,7 @@ class Run:
     experiment: Experiment
     networks: tuple[Which, ...]
     source: Run | None
+    source_network: Which | None
     source_records_dir: str
 
     @property
@@ -132,6 +134,9 @@ def _run(
         experiment=experiment,
         networks=tuple(dict.fromkeys(s.network for s in alike)),
         source=source,
+        source_network=None
+        if system.pseudo_labels_of is None
+        else comparison.system(system.pseudo_labels_of).network,
         source_records_dir=base.records_dir,
     )
 

@@ -137,7 +137,9 @@ def _costs(comparison: Comparison, finished: Sequence[Run]) -> dict[str, Cost]:
         if not runs:
             continue
         fit = runs[0].experiment.fit
-        seconds = [open_journal(comparison, r).seconds["fit"] for r in runs]
+        seconds = [open_journal(comparison, r).fit_seconds for r in runs]
+        known = [s for s in seconds if s is not None]
         patches = fit.epochs * fit.steps_per_epoch * fit.global_batch_size
-        costs[system.name] = Cost(float(np.mean(seconds)), patches)
+        mean = float(np.mean(known)) if len(known) == len(runs) else None
+        costs[system.name] = Cost(mean, patches)
     return costs

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from tfpartial.comparison.commands import PROGRAM
 from tfpartial.comparison.results import write_results
-from tfpartial.comparison.runner import Runner
-from tfpartial.comparison.runs import plan_runs
+from tfpartial.comparison.runner import Runner, folder_lock
+from tfpartial.comparison.runs import Run, plan_runs
 from tfpartial.config import Experiment, label_space_of, write_resolved
 from tfpartial.config.comparison import Comparison
-from tfpartial.databases import cases_of_split
+from tfpartial.databases import cases_of_split, declared_cases
 from tfpartial.errors import Faults, InputError, did_you_mean
 
 log = logging.getLogger(__name__)
@@ -47,56 +47,95 @@ def compare(
         InputError: bad input; or, after everything else was done and the
             tables of the rest written, the runs that failed.
     """
-    runs = plan_runs(comparison, base)
-    unknown = set(only) - {run.name for run in runs}
-    if unknown:
-        raise InputError(
-            f"table: no run is called {', '.join(sorted(unknown))}; the runs "
-            f"are {', '.join(run.name for run in runs)}."
-        )
-    failed: dict[str, str] = {}
     if train:
-        _build_records(comparison, base)
-        check_cases(comparison, base)
-        chosen = [run for run in runs if not only or run.name in only]
-        failed = Runner(comparison, chosen, jobs).run()
-    folder = write_results(comparison, base, runs)
+        with folder_lock(Path(comparison.output_dir)):
+            _build_records(comparison, base)
+    comparison = check_cases(comparison, base)
+    runs = plan_runs(comparison, base)
+    chosen = _chosen(runs, only)
+    failed = Runner(comparison, chosen, jobs).run() if train else {}
+    faults = [f"run {name} failed: {why}" for name, why in failed.items()]
+    folder = Path(comparison.output_dir)
+    try:
+        folder = write_results(comparison, base, runs)
+    except InputError as error:
+        if only and not faults:  # more runs are to come
+            log.warning("%s", error)
+            return folder
+        faults += error.faults
     if failed:
-        raise InputError(
-            *(f"run {name} failed: {why}" for name, why in failed.items()),
+        faults.append(
             f"{len(failed)} run(s) are missing in the tables. The logs are in "
             f"{Path(comparison.output_dir) / 'logs'}; repeat the command to "
-            f"try them again.",
+            f"try them again."
         )
+    if faults:
+        raise InputError(*faults)
     return folder
 
 
-def check_cases(comparison: Comparison, base: Experiment) -> None:
-    """Check, before hours are spent, that there is something to evaluate.
+def _chosen(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
+    """Return the runs that are asked for, and those they need before them.
 
     Raises:
-        InputError: the database has no case in the split, or a scan of the
-            figure is none of them.
+        InputError: a name is none of a run.
     """
-    cases = cases_of_split(
-        base.databases,
-        label_space_of(base),
-        base.build.splits,
-        comparison.split,
-        [comparison.database],
-    )
-    known = [case.case_id for case in cases]
+    known = [run.name for run in runs]
     with Faults() as faults:
-        for field, names in (
-            ("figure_cases", comparison.figure_cases),
-            ("exclude", comparison.exclude),
-        ):
-            for name in names:
-                if name not in known:
-                    faults.add(
-                        f"{field}: '{name}' is no {comparison.split} case of "
-                        f"{comparison.database}." + did_you_mean(name, known)
-                    )
+        for name in only:
+            if name not in known:
+                faults.add(
+                    f"--only: no run is called '{name}'; the runs are "
+                    f"{', '.join(known)}." + did_you_mean(name, known)
+                )
+    wanted = set(only or known)
+    wanted |= {r.source.name for r in runs if r.name in wanted and r.source}
+    return [run for run in runs if run.name in wanted]
+
+
+def check_cases(comparison: Comparison, base: Experiment) -> Comparison:
+    """Check, before hours are spent, that there is something to evaluate.
+
+    Returns:
+        The comparison; scans of another split are taken out of `exclude` and
+        `figure_cases`, with a warning.
+
+    Raises:
+        InputError: the database has no case in the split, or a scan that is
+            named is none of its cases.
+    """
+    name, splits = comparison.database, base.build.splits
+    space = label_space_of(base)
+    evaluated = {
+        case.case_id
+        for case in cases_of_split(
+            base.databases, space, splits, comparison.split, [name]
+        )
+    }
+    found, _ = declared_cases(base.databases, space, splits)
+    known = [case.case_id for case in found[name]]
+    named = [*comparison.figure_cases, *comparison.exclude]
+    with Faults() as faults:
+        for case in dict.fromkeys(named):
+            if case not in known:
+                faults.add(
+                    f"figure_cases, exclude: '{case}' is no case of {name}."
+                    + did_you_mean(case, known)
+                )
+            elif case not in evaluated:
+                log.warning("%s is no %s case", case, comparison.split)
+    return comparison.model_copy(
+        update={
+            "figure_cases": [
+                case for case in comparison.figure_cases if case in evaluated
+            ],
+            "exclude": {
+                case: label
+                for case, label in comparison.exclude.items()
+                if case in evaluated
+            },
+        }
+    )
 
 
 def _build_records(comparison: Comparison, base: Experiment) -> None:

@@ -7,9 +7,10 @@ systems x seeds on one experiment.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from tfpartial.config.base import Declared
 from tfpartial.config.network import Rate
@@ -42,6 +43,19 @@ class System(Declared):
     dropout: DropoutPlace = "last_two"
     network: Which = Field("student", description="which one is evaluated")
 
+    @model_validator(mode="after")
+    def _can_be_meant(self) -> System:
+        if self.network == "teacher" and not self.consistency:
+            raise ValueError("network: teacher needs consistency: true")
+        if self.pseudo_labels_of is not None and (
+            self.databases == "full" or self.supervision == "unlabelled"
+        ):
+            raise ValueError(
+                "pseudo_labels_of: needs databases: all, and a supervision "
+                "that uses labels (naive, or partial)"
+            )
+        return self
+
     @property
     def training(self) -> tuple[object, ...]:
         """What decides the training: systems equal in it share their run."""
@@ -58,7 +72,7 @@ class Dropout(Declared):
     """Rates of the network's last stages, for each place of METHOD 4."""
 
     last_two: list[Rate] = Field([0.5, 0.5], min_length=2, max_length=2)
-    all_but_first_two: list[Rate] = Field(min_length=2)
+    all_but_first_two: list[Rate] = Field(min_length=1)
 
 
 class Comparison(Declared):
@@ -98,6 +112,27 @@ class Comparison(Declared):
     )
     strategy: Literal["none", "mirrored"] = "mirrored"
     output_dir: str
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed once")
+        return seeds
+
+    @field_validator("tables")
+    @classmethod
+    def _tables_are_files(
+        cls, tables: dict[str, list[str]]
+    ) -> dict[str, list[str]]:
+        for name, columns in tables.items():
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+                raise ValueError(
+                    f"'{name}' names files: letters, digits, _ and - only"
+                )
+            if not columns or len(set(columns)) < len(columns):
+                raise ValueError(f"'{name}': one or more systems, each once")
+        return tables
 
     def system(self, name: str) -> System:
         """Return a system by its name."""

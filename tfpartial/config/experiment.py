@@ -132,6 +132,11 @@ class Validation(Declared):
 
     every_epochs: int = Field(5, ge=1)
     max_cases: int = Field(4, ge=0, description="0: none")
+    databases: list[str] = Field(
+        default_factory=list,
+        description="whose validation scans; default: of all that are trained "
+        "on, in turn",
+    )
 
 
 class Fit(Declared):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tfpartial.config.load import (
     load_experiment,
     read_mapping,
 )
+from tfpartial.config.meaning import label_space_of
 from tfpartial.errors import Faults, InputError, did_you_mean
 
 EXPERIMENT = "experiment."
@@ -38,10 +39,10 @@ def load_comparison(
     path = Path(path)
     raw = read_mapping(path)
     faults = Faults()
+    _expand(raw, path, faults)
     for override in overrides:
         if not override.startswith(EXPERIMENT):
             apply_override(raw, override, faults)
-    _expand(raw, path, faults)
     faults.raise_if_any()
     try:
         comparison = Comparison.model_validate(raw)
@@ -83,33 +84,30 @@ def _check_names(
     """Check that what is named exists, once, and can be done in order."""
     systems = [system.name for system in comparison.systems]
     databases = [database.name for database in experiment.databases]
-    named = {
-        "baseline": [comparison.baseline],
-        **{
-            f"tables.{name}": columns
-            for name, columns in comparison.tables.items()
-        },
-        "pseudo_labels_of": [
-            s.pseudo_labels_of for s in comparison.systems if s.pseudo_labels_of
-        ],
+    labels = label_space_of(experiment).names[1:]
+    columns = {
+        f"tables.{name}": chosen for name, chosen in comparison.tables.items()
     }
+    sources = [s.pseudo_labels_of for s in comparison.systems]
+    used = [*comparison.full, *comparison.partial]
     with Faults() as faults:
-        for field, names in named.items():
-            _check_known(f"{path}: '{field}'", "system", names, systems, faults)
-        for field, names in {
-            "full": comparison.full,
-            "partial": comparison.partial,
-            "database": [comparison.database],
-        }.items():
-            _check_known(
-                f"{path}: '{field}'", "database", names, databases, faults
-            )
+        for field, kind, names, known in (
+            ("baseline", "system", [comparison.baseline], systems),
+            *((field, "system", names, systems)
+              for field, names in columns.items()),
+            ("pseudo_labels_of", "system", filter(None, sources), systems),
+            ("full", "database", comparison.full, databases),
+            ("partial", "database", comparison.partial, databases),
+            ("database", "database", [comparison.database], used),
+            ("exclude", "label", comparison.exclude.values(), labels),
+        ):  # fmt: skip
+            _check_known(f"{path}: '{field}'", kind, names, known, faults)
         for name in sorted({n for n in systems if systems.count(n) > 1}):
             faults.add(f"{path}: system '{name}' is declared twice.")
-        used = [*comparison.full, *comparison.partial]
         for name in sorted({n for n in used if used.count(n) > 1}):
-            faults.add(f"{path}: database '{name}' is named twice in full "
-                       "and partial.")  # fmt: skip
+            faults.add(
+                f"{path}: database '{name}' is named twice in full and partial."
+            )
         for system in comparison.systems:
             source = system.pseudo_labels_of
             if source in systems and comparison.system(source).pseudo_labels_of:
@@ -117,12 +115,40 @@ def _check_names(
                     f"{path}: '{system.name}' takes pseudo-labels of "
                     f"'{source}', which needs pseudo-labels itself."
                 )
+        _check_full(comparison, experiment, path, faults)
+        stages = experiment.network.hidden_stages - 2
+        rates = len(comparison.dropout.all_but_first_two)
+        if rates != stages:
+            faults.add(
+                f"{path}: 'dropout.all_but_first_two': expected {stages} "
+                f"rates, one for each hidden stage of "
+                f"'{experiment.network.name}' but the first two, found {rates}."
+            )
+
+
+def _check_full(
+    comparison: Comparison, experiment: Experiment, path: Path, faults: Faults
+) -> None:
+    """Check that the fully annotated databases annotate every label."""
+    every = {entry.name for entry in experiment.label_space}
+    for database in experiment.databases:
+        if database.name not in comparison.full:
+            continue
+        named: set[str] = set(database.annotated or ())
+        for target in database.values.values():
+            named |= {target} if isinstance(target, str) else set(target)
+        missing = sorted(every - named)
+        if missing:
+            faults.add(
+                f"{path}: 'full': database '{database.name}' does not annotate "
+                f"{', '.join(missing)}; it belongs to 'partial'."
+            )
 
 
 def _check_known(
     where: str,
     kind: str,
-    names: Sequence[str],
+    names: Iterable[str],
     known: Sequence[str],
     faults: Faults,
 ) -> None:

@@ -76,6 +76,7 @@ def _check_database_names(
         "build.splits.validation_cases": list(
             experiment.build.splits.validation_cases
         ),
+        "fit.validation.databases": experiment.fit.validation.databases,
     }
     for section, mentioned in sections.items():
         for name in mentioned:

@@ -13,6 +13,9 @@ Count = Annotated[int, Field(ge=1)]
 # Layer 1 has no layer before it whose input it could add.
 Layer = Annotated[int, Field(ge=2)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+# Layers of both presets of DeepMedic; a test holds them against the network.
+PRESET_WIDTHS = 8
+PRESET_FC_WIDTHS = 2
 
 
 class Unet3d(Declared):
@@ -29,6 +32,11 @@ class Unet3d(Declared):
         "[0.5, 0.5] is the last two; 5 rates of the 7 stages of 4 levels are "
         "all but the first two",
     )
+
+    @property
+    def hidden_stages(self) -> int:
+        """How many stages a dropout rate may belong to."""
+        return 2 * len(self.filters) - 1
 
 
 class DeepMedic(Declared):
@@ -64,6 +72,13 @@ class DeepMedic(Declared):
         "convolution: [0.5, 0.5] is the last two; 9 rates of the 11 stages "
         "are all but the first two",
     )
+
+    @property
+    def hidden_stages(self) -> int:
+        """How many stages a dropout rate may belong to."""
+        pathway = len(self.widths) if self.widths else PRESET_WIDTHS
+        behind = len(self.fc_widths) if self.fc_widths else PRESET_FC_WIDTHS
+        return pathway + behind + 1
 
 
 def _name_of(section: Any) -> str:

@@ -233,7 +233,9 @@ def _observers(
     if worker > 0:
         return [board]
     validation = WholeScanValidation(
-        read_validation_scans(stores, options.validation.max_cases),
+        read_validation_scans(
+            stores, options.validation.max_cases, options.validation.databases
+        ),
         network_of(experiment, "validation"),
         board,
         run_dir,

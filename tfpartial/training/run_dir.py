@@ -12,16 +12,9 @@ import yaml
 from pydantic import ValidationError
 
 from tfpartial.config import Experiment, write_resolved
+from tfpartial.config.free_fields import FREE_FIELDS
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
-
-# May differ between the calls of one run: they do not change its result.
-FREE_FIELDS = (("sampling", "readers"), ("build", "workers"), ("predict",),
-                ("export",), ("evaluate",),
-                # Where things lie; what they hold, the records' hash guards.
-                ("records_dir",), ("run_dir",), ("phantom", "path"),
-                ("databases", "path"), ("build", "splits", "file"),
-)  # fmt: skip
 
 
 def claim_run_dir(

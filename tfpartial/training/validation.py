@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,21 @@ class ValidationScan:
 
 
 def read_validation_scans(
-    stores: dict[str, RecordStore], max_cases: int
+    stores: dict[str, RecordStore],
+    max_cases: int,
+    databases: Collection[str] = (),
 ) -> list[ValidationScan]:
-    """Read up to `max_cases` scans, one database after the other in turn."""
+    """Read up to `max_cases` scans, one database after the other in turn.
+
+    Args:
+        stores: database -> records.
+        max_cases: of all databases together.
+        databases: whose scans; default: all.
+    """
     queues = []
     for database, store in stores.items():
+        if databases and database not in databases:
+            continue
         numbers = [
             n for n, c in enumerate(store.cases) if c.split == "validation"
         ]
