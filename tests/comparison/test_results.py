@@ -25,6 +25,7 @@ from tfpartial.errors import InputError
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 Declared = tuple[Comparison, Experiment]
 LABELS = ["bladder", "rectum", "uterus", "bones", "femoral_head_left",
           "femoral_head_right"]  # fmt: skip
@@ -129,6 +130,8 @@ def test_everything_small_is_written(
     with (cases / "ace_seed1_student.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert float(rows[0]["dice"]) == pytest.approx(0.8)
+    text = (folder / "systems.json").read_text("utf-8")
+    assert str(CONFIGS.resolve()) not in text  # no path of a machine
     without = json.loads((folder / "systems_without_excluded.json").read_text())
     assert without["excluded"] == [["phantom_supine/c0", "bones"]]
 

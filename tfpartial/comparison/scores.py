@@ -6,6 +6,7 @@ In: a comparison's finished runs. Out: `SystemsTable` per table and database.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -76,7 +77,10 @@ def table_of(
         costs=_costs(comparison, finished),
         exclude=exclude,
         provenance={
-            "comparison": comparison.model_dump(mode="json"),
+            "comparison": {
+                **comparison.model_dump(mode="json", exclude={"output_dir"}),
+                "experiment": Path(comparison.experiment).name,
+            },
             "database": database,
             "fit": base.fit.model_dump(mode="json"),
             "network": base.network.model_dump(mode="json"),
