@@ -37,3 +37,11 @@ def test_what_no_verb_knows_is_refused(
         parse_arguments(words)
     assert stopped.value.code == 2
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_overrides_may_follow_the_names_of_runs() -> None:
+    arguments = parse_arguments(
+        ["table", "--config", "c", "--only", "a_seed0", "seeds=[0]"]
+    )
+    assert arguments.only == ["a_seed0"]
+    assert arguments.overrides == ["seeds=[0]"]

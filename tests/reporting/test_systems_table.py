@@ -23,7 +23,7 @@ from tfpartial.evaluation.systems import (
 )
 from tfpartial.evaluation.systems_file import read_systems_table
 from tfpartial.reporting.latex import escape
-from tfpartial.reporting.markup import quote
+from tfpartial.reporting.markup import Style, quote
 from tfpartial.reporting.systems_caption import caption, notes
 from tfpartial.reporting.systems_comparisons import comparisons_table
 from tfpartial.reporting.systems_output import write_systems_tables
@@ -244,6 +244,15 @@ def test_alias_and_empty_comparisons_have_no_line() -> None:
     rows = cells_of(comparisons_table(table))[1:]
     assert {row[0] for row in rows} == {"ACE & co"}
     assert len(rows) == 5
+
+
+@pytest.mark.parametrize("style", ["console", "markdown", "latex"])
+def test_a_baseline_alone_is_compared_with_nothing(
+    style: Style,
+) -> None:
+    alone = replace(TABLE, columns=TABLE.columns[:1])
+    assert alone.columns[0].name == TABLE.baseline
+    assert "Nothing to compare with" in comparisons_table(alone, style)
 
 
 def test_csv_has_plain_numbers() -> None:

@@ -56,14 +56,17 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     known = getattr(arguments, "overrides", None)
-    named = getattr(arguments, "databases", None)
-    if named and known is not None:
+    for flag in ("databases", "only"):
         # `--databases a b field=value`: a flag of several words takes all
-        # that follow; no name of a database holds "=".
-        arguments.databases = [word for word in named if "=" not in word]
+        # that follow; no name of a database or a run holds "=".
+        named = getattr(arguments, flag, None)
+        if not named or known is None:
+            continue
+        names = [word for word in named if "=" not in word]
         rest = [*(word for word in named if "=" in word), *rest]
-        if not arguments.databases:
-            parser.error("argument --databases: expected at least one name")
+        setattr(arguments, flag, names)
+        if not names:
+            parser.error(f"argument --{flag}: expected at least one name")
     if rest and (known is None or any(item.startswith("-") for item in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:

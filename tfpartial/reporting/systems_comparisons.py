@@ -41,6 +41,9 @@ def comparisons_table(
         last = column.name
         name = table.rows[position].name
         rows.append([column.name, name, *_cells(found)])
+    if len(rows) == 1:
+        nothing = f"Nothing to compare with {table.baseline}."
+        return f"% {nothing}" if style == "latex" else nothing
     text = comparisons_caption(table, title)
     if style == "latex":
         escaped = [list(map(escape, row)) for row in rows]
