@@ -33,7 +33,12 @@ from tfrecords_builder.duplicates import ScanIdentity, check_duplicates
 from tfrecords_builder.manifest import write_manifest
 from tfrecords_builder.plan import Plan, make_plans, scan_jobs
 from tfrecords_builder.records_folder import open_records_folder, write_log
-from tfrecords_builder.scans import ScanJob, exit_with_parent, preprocess_scan
+from tfrecords_builder.scans import (
+    ScanJob,
+    drop_stale,
+    exit_with_parent,
+    preprocess_scan,
+)
 from tfrecords_builder.write_database import write_database
 
 log = logging.getLogger(__name__)
@@ -90,7 +95,7 @@ def _preprocess(
         InputError: the faults of all scans together; good scans are kept.
     """
     for name, scans in jobs.items():
-        _drop_stale(scans)
+        drop_stale([job.target for job in scans])
         done = sum(job.target.is_file() for job in scans)
         log.info("%s: %d scans, %d preprocessed before", name, len(scans), done)
     missing = [
@@ -127,15 +132,6 @@ def _executor(workers: int) -> Executor:
         mp_context=multiprocessing.get_context("spawn"),
         initializer=exit_with_parent,
     )
-
-
-def _drop_stale(scans: Sequence[ScanJob]) -> None:
-    """Remove what an earlier, different or killed build left."""
-    folder = scans[0].target.parent
-    wanted = {job.target for job in scans}
-    for path in folder.glob("*"):
-        if path not in wanted:
-            path.unlink()
 
 
 def _check_labels(

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import threading
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,18 @@ def hu_statistics(
         "hu_square_sum": add(hu**2),
         "hu_histogram": cells.reshape(num_values, HISTOGRAM_BINS),
     }
+
+
+def drop_stale(targets: Sequence[Path]) -> None:
+    """Remove what an earlier, different or killed call left.
+
+    Args:
+        targets: the files to keep, all of one folder; at least one.
+    """
+    wanted = set(targets)
+    for path in targets[0].parent.glob("*"):
+        if path not in wanted:
+            path.unlink()
 
 
 def write_scan(target: Path, arrays: dict[str, Any]) -> None:

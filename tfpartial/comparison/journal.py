@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tfpartial.comparison.runs import Run
 from tfpartial.config.comparison import Comparison
 from tfpartial.config.free_fields import deciding_fields
 from tfpartial.errors import InputError
+from tfpartial.evaluation.table import write_whole
 
 
 @dataclass
@@ -45,9 +45,7 @@ class Journal:
     def write(self, path: Path) -> None:
         """Write beside, then rename."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".tmp")
-        beside.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
-        os.replace(beside, path)
+        write_whole(path, json.dumps(asdict(self), indent=1))
 
     @property
     def fit_seconds(self) -> float | None:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tfpartial.errors import did_you_mean
+from tfpartial.errors import InputError, did_you_mean
 
 Model = type[BaseModel]
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
-def describe_faults(
-    error: ValidationError, path: Path, model: Model
-) -> list[str]:
+def validated(
+    model: type[AnyModel], raw: dict[str, Any], path: Path
+) -> AnyModel:
+    """Return what a file declares.
+
+    Raises:
+        InputError: with one sentence for each of pydantic's findings.
+    """
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(*_sentences(error, path, model)) from None
+
+
+def _sentences(error: ValidationError, path: Path, model: Model) -> list[str]:
     """Turn pydantic's findings about a model into one sentence each."""
     sentences = []
     for finding in error.errors():

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from tfpartial.config.experiment import Experiment, Phantom
-from tfpartial.config.findings import describe_faults
+from tfpartial.config.findings import validated
 from tfpartial.config.meaning import check_meaning
 from tfpartial.errors import Faults, InputError
 
@@ -52,10 +51,7 @@ def load_experiment(
     _place_phantom(raw, path, faults)
     _anchor_overridden(raw)
     faults.raise_if_any()
-    try:
-        experiment = Experiment.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(*describe_faults(error, path, Experiment)) from None
+    experiment = validated(Experiment, raw, path)
     check_meaning(experiment, path)
     return experiment
 

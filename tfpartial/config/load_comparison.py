@@ -6,13 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from tfpartial.config.comparison import Comparison
 from tfpartial.config.experiment import Experiment
+from tfpartial.config.findings import validated
 from tfpartial.config.load import (
     apply_override,
-    describe_faults,
     load_experiment,
     read_mapping,
 )
@@ -44,10 +42,7 @@ def load_comparison(
         if not override.startswith(EXPERIMENT):
             apply_override(raw, override, faults)
     faults.raise_if_any()
-    try:
-        comparison = Comparison.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(*describe_faults(error, path, Comparison)) from None
+    comparison = validated(Comparison, raw, path)
     experiment = load_experiment(
         comparison.experiment,
         [

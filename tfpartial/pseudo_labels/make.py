@@ -30,7 +30,6 @@ from tfpartial.pseudo_labels.scans import (
     CaseJob,
     Segment,
     case_jobs,
-    drop_stale,
     make_case,
 )
 from tfpartial.pseudo_labels.write import copy_records, write_pseudo_labelled
@@ -40,6 +39,7 @@ from tfrecords_builder.records_folder import (
     open_records_folder,
     write_log,
 )
+from tfrecords_builder.scans import drop_stale
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def _make_cases(
 ) -> None:
     """Make the npz of every case that has none yet."""
     for name, cases in jobs.items():
-        drop_stale(cases)
+        drop_stale([job.target for job in cases])
         done = sum(job.target.is_file() for job in cases)
         log.info("%s: %d scans, %d done before", name, len(cases), done)
     pending = [

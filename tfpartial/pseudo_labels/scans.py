@@ -64,14 +64,6 @@ def case_jobs(plan: DatabasePlan, work: Path) -> list[CaseJob]:
     ]
 
 
-def drop_stale(jobs: list[CaseJob]) -> None:
-    """Remove what an earlier call with another run left in the work folder."""
-    wanted = {job.target for job in jobs}
-    for path in jobs[0].target.parent.glob("*"):
-        if path not in wanted:
-            path.unlink()
-
-
 def make_case(job: CaseJob, segment: Segment) -> None:
     """Segment a training scan, overwrite its background, write its npz.
 
