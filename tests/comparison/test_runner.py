@@ -134,11 +134,18 @@ def test_an_interrupted_run_says_so(declared: Declared) -> None:
     assert again.interrupted
     assert not again.finished
     assert again.fit_seconds is None  # not a number that is too small
+    assert again.total_seconds is None
     failed = Journal(
         again.training, again.evaluation, {"fit": 2.0}, stage="fit", error="no"
     )
     failed.write(journal_path(comparison, run))
     assert not open_journal(comparison, run).interrupted
+    # A training that had ended keeps its seconds.
+    later = Journal(
+        again.training, again.evaluation, {"fit": 2.0}, stage="predict student"
+    )
+    later.write(journal_path(comparison, run))
+    assert open_journal(comparison, run).fit_seconds == 2.0
 
 
 def test_a_journal_that_cannot_be_read_is_begun_anew(
@@ -226,17 +233,37 @@ def test_cores_are_shared_out(declared: Declared, fake: dict) -> None:
 def test_the_time_left_is_the_mean_times_the_rounds(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    progress = Progress(["a", "b", "c", "d", "e"], jobs=2)
-    assert progress.seconds_left() == 0.0
-    progress._ended = [100.0, 300.0]  # mean 200 s, 3 left, 2 at a time
-    assert progress.seconds_left() == 300.0
-    progress._ended = [100.0] * 4  # one left: a second job helps nothing
-    assert progress.seconds_left() == 100.0
-    with caplog.at_level(logging.INFO):
-        progress.end("e", progress.begin("e"))
-    assert "5 of 5 runs done" in caplog.text
+    caplog.set_level(logging.INFO)
+    progress = Progress(5, jobs=2)
+    progress.end("a", None)  # failed, or begun by a call that was killed
+    assert progress.seconds_left() is None
+    assert caplog.messages[-1] == "a ended; 1 of 5 runs done"
+    progress.end("b", 100.0)
+    progress.end("c", 300.0)  # mean 200 s, 2 left, 2 at a time
+    assert progress.seconds_left() == 200.0
+    assert caplog.messages[-1] == (
+        "c ended after 5 min; 3 of 5 runs done, about 3 min left"
+    )
+    progress.end("d", 200.0)  # one left: a second job helps nothing
+    assert progress.seconds_left() == 200.0
     assert [clock(40), clock(720), clock(3900)] == ["40 s", "12 min",
                                                     "1 h 05 min"]  # fmt: skip
+    assert Progress(3, jobs=1, known=[60.0]).seconds_left() == 180.0
+
+
+def test_the_time_left_knows_what_earlier_calls_finished(
+    declared: Declared, fake: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    runs = plan_runs(*declared)
+    for run, seconds in [(runs[0], 600.0), (runs[1], None)]:
+        journal = open_journal(declared[0], run)
+        journal.finished, journal.interrupted = True, seconds is None
+        journal.seconds = {"fit": (seconds or 1.0) - 1.0, "predict": 1.0}
+        journal.write(journal_path(declared[0], run))
+    runner = make(declared)
+    left = runner._progress.seconds_left()
+    assert left == 600.0 * (len(runs) - 2)
 
 
 SLEEPING = """

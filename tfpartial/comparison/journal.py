@@ -28,7 +28,7 @@ class Journal:
         evaluation: hash of what decides its scores beyond that.
         seconds: stage -> wall-clock seconds of all its attempts that ended,
             failed ones included.
-        interrupted: an attempt was killed: its seconds are not known.
+        interrupted: a training was killed: its seconds are not known.
         stage: the stage that is being done; None between stages.
         finished: every stage is done.
         error: last words of a failed stage, or None.
@@ -51,6 +51,11 @@ class Journal:
     def fit_seconds(self) -> float | None:
         """Seconds of the training; None where an attempt was killed."""
         return None if self.interrupted else self.seconds.get("fit")
+
+    @property
+    def total_seconds(self) -> float | None:
+        """Seconds of all stages; None where a training was killed."""
+        return None if self.interrupted else sum(self.seconds.values())
 
 
 def journal_path(comparison: Comparison, run: Run) -> Path:
@@ -79,7 +84,7 @@ def open_journal(comparison: Comparison, run: Run) -> Journal:
                 f"this folder to train it again."
             )
         return new
-    journal.interrupted |= journal.stage is not None and journal.error is None
+    journal.interrupted |= journal.stage == "fit" and journal.error is None
     journal.finished &= journal.evaluation == new.evaluation
     journal.evaluation, journal.error = new.evaluation, None
     return journal

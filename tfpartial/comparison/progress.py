@@ -4,47 +4,68 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 
 log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Says which run begins and ends, and about how long the rest takes."""
+    """Says which run begins and ends, and about how long the rest takes.
 
-    def __init__(self, names: Sequence[str], jobs: int) -> None:
-        self._total = len(names)
+    Args:
+        total: runs to be done.
+        jobs: runs at a time.
+        known: seconds of runs that were finished by an earlier call.
+    """
+
+    def __init__(
+        self, total: int, jobs: int, known: Sequence[float] = ()
+    ) -> None:
+        self._total = total
         self._jobs = jobs
-        self._ended: list[float] = []
+        self._known = list(known)
         self._begun = 0
+        self._ended = 0
         self._lock = threading.Lock()
 
-    def begin(self, name: str) -> float:
-        """Announce a run; return the time."""
+    def begin(self, name: str) -> None:
+        """Announce a run."""
         with self._lock:
             self._begun += 1
             log.info("[%d/%d] %s begins", self._begun, self._total, name)
-        return time.monotonic()
 
-    def end(self, name: str, begun: float) -> None:
-        """Announce the end of a run and the time left."""
+    def end(self, name: str, seconds: float | None) -> None:
+        """Announce the end of a run and the time left.
+
+        Args:
+            name: the run.
+            seconds: what it took in all; None where that is not known, as
+                of a run that failed or was begun by a call that was killed.
+        """
         with self._lock:
-            seconds = time.monotonic() - begun
-            self._ended.append(seconds)
+            self._ended += 1
+            if seconds is not None:
+                self._known.append(seconds)
+            left = self.seconds_left()
             log.info(
-                "%s ended after %s; %d of %d runs done, about %s left",
+                "%s ended%s; %d of %d runs done%s",
                 name,
-                clock(seconds),
-                len(self._ended),
+                "" if seconds is None else f" after {clock(seconds)}",
+                self._ended,
                 self._total,
-                clock(self.seconds_left()),
+                "" if left is None else f", about {clock(left)} left",
             )
 
-    def seconds_left(self) -> float:
-        """Estimate: mean duration x rounds of `jobs` runs still to end."""
-        rest = self._total - len(self._ended)
-        mean = sum(self._ended) / max(len(self._ended), 1)
+    def seconds_left(self) -> float | None:
+        """Estimate: mean duration x rounds of `jobs` runs still to end.
+
+        Returns:
+            None as long as no duration is known.
+        """
+        if not self._known:
+            return None
+        rest = self._total - self._ended
+        mean = sum(self._known) / len(self._known)
         return mean * rest / min(self._jobs, max(rest, 1))
 
 

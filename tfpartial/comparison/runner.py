@@ -64,8 +64,11 @@ class Runner:
             self._slots.put(cores)
         self._children: set[subprocess.Popen] = set()
         self._stopping = threading.Event()
+        finished = [j for j in self._journals.values() if j.finished]
         self._progress = Progress(
-            [r.name for r in runs if not self._journals[r.name].finished], jobs
+            len(self._runs) - len(finished),
+            jobs,
+            [j.total_seconds for j in finished if j.total_seconds is not None],
         )
 
     def run(self) -> dict[str, str]:
@@ -146,7 +149,7 @@ class Runner:
         for path in (config, logfile):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_resolved(run.experiment, config)
-        begun = self._progress.begin(run.name)
+        self._progress.begin(run.name)
         for stage, command in commands_of(run, self._comparison, config):
             if self._stopping.is_set():
                 return "stopped"
@@ -158,11 +161,11 @@ class Runner:
             if error is not None:
                 log.error("%s: %s failed:\n%s\nlog: %s", run.name, stage,
                           error, logfile)  # fmt: skip
-                self._progress.end(run.name, begun)
+                self._progress.end(run.name, None)
                 return f"{stage}: {error}"
         journal.finished = True
         journal.write(journal_path(self._comparison, run))
-        self._progress.end(run.name, begun)
+        self._progress.end(run.name, journal.total_seconds)
         return None
 
     def _stage(
