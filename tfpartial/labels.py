@@ -4,7 +4,7 @@ In: names declared in configs/. Out: indices, bitmask words, bool tables.
 numpy only; everything that speaks of "which labels" goes through here.
 
 Words: a *stored value* is the uint8 of a voxel in a record. A database has at
-most 256 of them; each names the set of labels the voxel may be (METHOD:
+most 256 of them; each names the set of labels the voxel may be (its
 "candidate set"). Stored value 0 is background, or *open background* where not
 every label is annotated.
 """
@@ -159,7 +159,7 @@ def background_candidates(annotated: np.ndarray) -> np.ndarray:
     """Return the candidate set of stored background: {bg} + unannotated.
 
     Formula:
-        S(0) = {background} union (Y - Y_k)          METHOD section 2
+        S(0) = {background} union (Y - Y_k)          docs/equations.md
 
     Args:
         annotated: (..., L) bool, the labels that the case annotates.
@@ -180,7 +180,7 @@ def candidate_table(
     """Return what each stored value may be, under one way of supervision.
 
     Derived from what is *declared*, never from what occurs in a patch
-    (METHOD section 7, trap 2).
+    (tests/traps, trap 2).
 
     Args:
         stored_sets: (V, L) bool, declared set of each stored value; row 0 is

@@ -1,7 +1,7 @@
 """The same scan twice: across splits a fault, within one a warning.
 
 In: (database, case, split, file, exact voxel hash) of every scan.
-Out: warnings, or `InputError`. METHOD section 7, trap 9.
+Out: warnings, or `InputError`. Trap 9 of tests/traps.
 """
 
 from __future__ import annotations

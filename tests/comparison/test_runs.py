@@ -11,7 +11,7 @@ from tfpartial.config import Experiment
 from tfpartial.config.comparison import Comparison
 
 Declared = tuple[Comparison, Experiment]
-# METHOD section 4: cases, candidate table of D2, consistency, dropout places,
+# docs/comparison.md: cases, candidate table of D2, consistency, dropout places,
 # evaluated network.
 TABLE = {
     "SL1": ("D1", None, False, 2, "student"),

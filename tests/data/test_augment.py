@@ -131,7 +131,7 @@ def test_mirror_share():
 
 
 def test_a_mirrored_left_organ_is_a_right_organ():
-    # METHOD section 7, trap 4: the candidate set {left} becomes {right}, also
+    # Trap 4: the candidate set {left} becomes {right}, also
     # where only the left one is annotated.
     annotated = SPACE.vector(["background", "kidney_left"])
     table = np.stack(

@@ -197,7 +197,7 @@ def test_a_mirror_reverses_i_and_swaps_the_label_axis(degrees):
 
 
 def test_the_mirrored_left_kidney_is_taught_as_the_right_one():
-    # METHOD section 7, trap 4, through the whole pipeline: only the left
+    # Trap 4, through the whole pipeline: only the left
     # kidney is annotated, it is drawn in every patch and mirrored in each.
     store = FakeStore(
         [scan(values=(1,))], sets(["kidney_left"]), ("kidney_left",)

@@ -18,6 +18,7 @@ COLUMNS = ["Eq.", "in words", "symbol → argument", "function", "test"]
 def table() -> list[list[str]]:
     """Return the cells of every row, the head first."""
     text = (REPOSITORY / "docs" / "equations.md").read_text("utf-8")
+    text = text.split("\n## ")[0]  # other tables follow
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     # A bar inside a cell is written \|.
     return [

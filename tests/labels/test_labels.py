@@ -117,7 +117,7 @@ def test_candidate_table_of_each_supervision() -> None:
 
 
 def test_table_depends_on_what_is_declared_not_on_a_patch() -> None:
-    # METHOD section 7, trap 2: a background-only patch of an annotated organ
+    # Trap 2: a background-only patch of an annotated organ
     # must say that the organ is not there.
     annotated = np.ones(4, bool)
     table = candidate_table(MERGED, annotated)

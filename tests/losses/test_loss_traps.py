@@ -1,4 +1,4 @@
-"""Traps 1 and 2 of METHOD section 7: the check passes, its mutant fails it."""
+"""Traps 1 and 2 of tests/traps: the check passes, its mutant fails it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses with the mistakes of METHOD section 7, traps 1 and 2.
+"""Losses with the mistakes of tests/traps, traps 1 and 2.
 
 Each has the signature of `candidate_cross_entropy`; the checks in
 tests/losses/test_loss_traps.py must accept that one and reject these.

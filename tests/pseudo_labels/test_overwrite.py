@@ -14,7 +14,7 @@ from tfpartial.pseudo_labels.plan import append_stored_values
 
 
 def slow_overwrite(labels, prediction, annotated, code_of_label):
-    """The rule of METHOD section 4, voxel by voxel."""
+    """The rule of docs/pseudo_labels.md, voxel by voxel."""
     new = labels.copy()
     for voxel in np.ndindex(labels.shape):
         label = int(prediction[voxel])

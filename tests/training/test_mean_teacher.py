@@ -82,7 +82,7 @@ def test_total_is_supervised_plus_weighted_consistency() -> None:
 
 
 def test_consistency_reaches_the_gradient() -> None:
-    # METHOD section 7, trap 3: the term is logged but never added.
+    # trap 3 (tests/traps): the term is logged but never added.
     updated = []
     for weight in (0.0, 10.0):
         model = _model(consistency_weight=lambda _, w=weight: w)

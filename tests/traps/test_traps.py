@@ -1,4 +1,4 @@
-"""Traps 3 to 9 of METHOD section 7; 1 and 2 are in tests/losses.
+"""Traps 3 to 9 of README.md; 1 and 2 are in tests/losses.
 
 Every check passes on the real code and fails, in the words given here, on the
 real code with one mistake in it. README.md beside this file is the list.

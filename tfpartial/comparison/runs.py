@@ -77,7 +77,7 @@ def run_of(runs: list[Run], system: str, seed: int) -> Run:
 def system_experiment(
     comparison: Comparison, base: Experiment, system: System, seed: int
 ) -> Experiment:
-    """Return the experiment of one system: METHOD section 4.
+    """Return the experiment of one system: docs/comparison.md.
 
     Changed are: seed, weights of databases (0 where a system leaves them
     out), supervision of the partially annotated ones, teacher on or off,

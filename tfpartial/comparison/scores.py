@@ -103,7 +103,7 @@ def _labels(
 
 
 def overlapping_labels(comparison: Comparison, base: Experiment) -> list[str]:
-    """Return the labels in every database's label set: METHOD section 4."""
+    """Return the labels in every database's label set: docs/comparison.md."""
     space = label_space_of(base)
     used = {*comparison.full, *comparison.partial}
     sets = [

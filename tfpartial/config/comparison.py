@@ -1,4 +1,4 @@
-"""What a comparison of systems declares: METHOD section 4.
+"""What a comparison of systems declares: docs/comparison.md.
 
 A *system* is what one column of the results table names: which databases,
 which candidate table, which consistency, which dropout. A *comparison* is
@@ -69,7 +69,7 @@ class System(Declared):
 
 
 class Dropout(Declared):
-    """Rates of the network's last stages, for each place of METHOD 4."""
+    """Rates of the network's last stages, for each place a system names."""
 
     last_two: list[Rate] = Field([0.5, 0.5], min_length=2, max_length=2)
     all_but_first_two: list[Rate] = Field(min_length=1)

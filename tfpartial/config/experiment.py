@@ -119,7 +119,7 @@ class Augment(Declared):
 
 
 class Consistency(Declared):
-    """The Mean Teacher: J = J_ace + w(t) J_con (METHOD section 3)."""
+    """The Mean Teacher: J = J_ace + w(t) J_con, Eq. (3)."""
 
     weight: float = Field(1.0, ge=0, description="w at the end of the ramp")
     ramp_start: Share = Field(3 / 35, description="share of the run")

@@ -180,7 +180,7 @@ def mirror_labels(
     """Swap left and right on the label axis of a table, where mirrored.
 
     Stored values keep their numbers; what they mean is mirrored: the left
-    organ's voxels now look like a right organ (METHOD section 7, trap 4).
+    organ's voxels now look like a right organ (tests/traps, trap 4).
 
     Args:
         table: (..., L) bool.

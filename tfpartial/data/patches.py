@@ -3,8 +3,7 @@
 In: the record stores of the databases. Out: numpy arrays of one patch.
 numpy only; every draw of a row comes from one counter-based generator.
 
-One row is drawn in five choices (METHOD sections 1, 2; DECISIONS "MT
-sampling"):
+One row is drawn in five choices:
 
 1. a database, in proportion to its weight;
 2. one of its training cases, uniformly;

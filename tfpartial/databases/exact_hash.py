@@ -1,6 +1,6 @@
 """A hash of a scan's voxels: the same scan under two names has the same.
 
-In: a volume. Out: hex text. Guards the splits (METHOD section 7, trap 9).
+In: a volume. Out: hex text. Guards the splits (tests/traps, trap 9).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The uint8 codes of a database and the set of labels that each one names.
 
 In: `values` of a database's config. Out: `StoredValues` (codes and sets).
-A code is what a record stores; METHOD section 2 says what it may mean.
+A code is what a record stores; docs/equations.md says what it may mean.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def annotated_labels(
 ) -> np.ndarray:
     """Return (L,) bool: what the database's protocol annotates.
 
-    Default: the union of all declared sets (DECISIONS, merged labels), which
+    Default: the union of all declared sets (decision 1), which
     "ignore" does not enlarge. Column 0 (background) is always true.
 
     Raises:

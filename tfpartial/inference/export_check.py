@@ -22,7 +22,7 @@ from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import Shape3
 from tfpartial.volumes import Volume, normalise
 
-# DECISIONS "Preprocessing": the two versions may differ in 0.1 % of voxels.
+# Decision 4: the two versions may differ in 0.1 % of voxels.
 MAX_SHARE = 1e-3
 # Of the logits of one patch, in units of the largest of them (at least 1).
 MAX_LOGIT_DIFFERENCE = 1e-4

@@ -65,7 +65,7 @@ def probability_function(
     """Return images -> probabilities on tensors, softmax in float32.
 
     With a permutation it is the mean over the image and its mirror along I;
-    the labels of the mirror are swapped back (METHOD section 7, trap 4).
+    the labels of the mirror are swapped back (tests/traps, trap 4).
     """
 
     def probabilities(image: tf.Tensor) -> tf.Tensor:

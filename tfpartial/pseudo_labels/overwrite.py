@@ -48,8 +48,7 @@ def overwrite_background(
         of label 2 = 5 -> (5, 0, 0, 1)
 
     Source: Learning from Partially Overlapping Labels (2021, arXiv
-    2107.05938), the systems PL and ACE/PL; METHOD sections 2 and 4. Differs
-    from it in: nothing.
+    2107.05938), the systems PL and ACE/PL. Differs from it in: nothing.
     """
     labels, prediction = np.asarray(labels), np.asarray(prediction)
     annotated = np.asarray(annotated, bool)

@@ -1,4 +1,4 @@
-"""The teacher: exponential moving average of the student (METHOD section 3)."""
+"""The teacher: moving average of the student (docs/equations.md)."""
 
 from __future__ import annotations
 

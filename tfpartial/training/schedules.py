@@ -17,7 +17,7 @@ def consistency_weight(
     ramp_start: float = 3 / 35,
     ramp_end: float = 13 / 35,
 ) -> Any:
-    """Weight w of the consistency term: the ramp w(e) of METHOD section 3.
+    """Weight w of the consistency term: the ramp w(e) of docs/equations.md.
 
     Formula:
         w(e) = w * clip((e - a E) / (b E - a E), 0, 1)

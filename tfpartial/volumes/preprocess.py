@@ -47,7 +47,7 @@ def preprocess(
     prone_turn: bool = False,
     name: str = "the scan",
 ) -> Preprocessed:
-    """Bring a scan to the canonical grid and measure its body (METHOD 5).
+    """Bring a scan to the canonical grid and measure its body (decision 4).
 
     Args:
         volume: (I, J, K) HU, any orientation.

@@ -104,7 +104,7 @@ def check_same_grid(
 
     Raises:
         InputError: shapes differ, or an entry of the affines differs by more
-            than 1e-3 mm (METHOD section 7, trap 8).
+            than 1e-3 mm (tests/traps, trap 8).
     """
     if image.shape != labels.shape:
         raise InputError(
