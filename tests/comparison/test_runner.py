@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ import pytest
 from tfpartial.comparison import runner as runner_module
 from tfpartial.comparison.journal import Journal, journal_path, open_journal
 from tfpartial.comparison.progress import Progress, clock
-from tfpartial.comparison.runner import Runner, share_cores
+from tfpartial.comparison.runner import Runner, folder_lock, share_cores
 from tfpartial.comparison.runs import Run, plan_runs
 from tfpartial.config import Experiment
 from tfpartial.config.comparison import Comparison
@@ -283,9 +284,10 @@ runner.Runner(comparison, plan_runs(comparison, base), 2).run()
 """
 
 
-def test_ending_the_call_ends_its_trainings(
+def begun_call(
     declared: Declared, tmp_path: Path
-) -> None:
+) -> tuple[subprocess.Popen, list[int]]:
+    """Begin a call in a process of its own; return it and its two children."""
     comparison, base = declared
     call = subprocess.Popen(
         [sys.executable, "-c", SLEEPING, str(tmp_path / "comparison.yaml"),
@@ -299,8 +301,42 @@ def test_ending_the_call_ends_its_trainings(
         lines = [x for f in logs.glob("*.log") for x in f.read_text().split()]
         children = [int(line) for line in lines if line.isdecimal()]
     assert len(children) == 2
+    return call, children
+
+
+def test_ending_the_call_ends_its_trainings(
+    declared: Declared, tmp_path: Path
+) -> None:
+    call, children = begun_call(declared, tmp_path)
     call.terminate()
     assert call.wait(timeout=30) == 143
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+
+
+def test_what_a_killed_call_left_running_keeps_the_folder(
+    declared: Declared, tmp_path: Path
+) -> None:
+    """Else two trainings would write the same checkpoints."""
+    call, children = begun_call(declared, tmp_path)
+    call.kill()
+    call.wait(timeout=30)
+    folder = Path(declared[0].output_dir)
+    try:
+        with (
+            pytest.raises(InputError, match="left running"),
+            folder_lock(folder),
+        ):
+            pass
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:  # until the last of them has gone
+        try:
+            with folder_lock(folder):
+                return
+        except InputError:
+            time.sleep(0.1)
+    raise AssertionError("the lock outlived who held it")

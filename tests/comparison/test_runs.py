@@ -50,6 +50,9 @@ def test_each_system_is_what_the_paper_says(
     assert weights["phantom_prone"] == (1.0 if cases == "D1+D2" else 0.0)
     found = experiment.sampling.supervision.get("phantom_prone")
     assert found == supervision
+    # A fully annotated case has every label: nothing of it is left open.
+    assert experiment.sampling.supervision["phantom_supine"] == "partial"
+    assert experiment.predict.network == run.networks[0]
     assert experiment.fit.teacher is teacher
     assert experiment.network.dropout == [0.5] * places
     assert network in run.networks
@@ -57,6 +60,30 @@ def test_each_system_is_what_the_paper_says(
 
 def test_overrides_hold_for_every_system(declared: Declared) -> None:
     assert {r.experiment.fit.epochs for r in plan_runs(*declared)} == {3}
+
+
+def test_weights_of_databases_are_those_of_the_experiment(
+    declared: Declared,
+) -> None:
+    comparison, base = declared
+    weights = {"phantom_supine": 3.0, "phantom_prone": 2.0}
+    sampling = base.sampling.model_copy(update={"weights": weights})
+    changed = base.model_copy(update={"sampling": sampling})
+    runs = plan_runs(comparison, changed)
+    assert run_of(runs, "ACE", 1).experiment.sampling.weights == weights
+    assert run_of(runs, "SL1", 1).experiment.sampling.weights == {
+        "phantom_supine": 3.0,
+        "phantom_prone": 0.0,
+    }
+
+
+def test_the_network_used_is_the_systems(declared: Declared) -> None:
+    """SL1 has no teacher, whatever the experiment uses by itself."""
+    comparison, base = declared
+    predict = base.predict.model_copy(update={"network": "teacher"})
+    changed = base.model_copy(update={"predict": predict})
+    run = run_of(plan_runs(comparison, changed), "SL1", 0)
+    assert run.experiment.predict.network == "student"
 
 
 def test_nothing_else_differs(declared: Declared) -> None:
