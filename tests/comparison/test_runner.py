@@ -12,15 +12,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tfpartial.comparison import runner as runner_module
-from tfpartial.comparison.journal import Journal, journal_path, open_journal
+from tfpartial.comparison.journal import (
+    Journal,
+    journal_path,
+    open_journal,
+    training_key,
+)
 from tfpartial.comparison.progress import Progress, clock
 from tfpartial.comparison.runner import Runner, folder_lock, share_cores
-from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.comparison.runs import Run, plan_runs, run_of
 from tfpartial.config import Experiment
 from tfpartial.config.comparison import Comparison
 from tfpartial.errors import InputError
@@ -207,6 +213,47 @@ def test_seconds_and_logs_are_kept(declared: Declared, fake: dict) -> None:
     assert content["seconds"]["fit"] > 0
     log = Path(declared[0].output_dir) / "logs" / f"{run.name}.log"
     assert log.read_text(encoding="utf-8").lstrip().startswith("$ ")
+
+
+def test_the_end_of_a_run_says_how_long_it_took(
+    declared: Declared, fake: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    make(declared).run()
+    total = len(plan_runs(*declared))
+    said = [m for m in caplog.messages if " ended after " in m]
+    assert len(said) == total
+    assert f"1 of {total} runs done, about " in said[0]
+
+
+def test_pseudo_labels_of_another_run_are_another_training(
+    declared: Declared,
+) -> None:
+    runs = plan_runs(*declared)
+    run = run_of(runs, "PL", 0)
+    key = training_key(run)
+    source = run_of(runs, "ACE", 0)  # all else, and the network, is the same
+    assert training_key(replace(run, source=source)) != key
+    assert training_key(replace(run, source_network="teacher")) != key
+    # Other windows, other pseudo-labels; SL1's own weights are the same.
+    comparison, base = declared
+    options = base.predict.model_copy(update={"overlap": 0.75})
+    changed = base.model_copy(update={"predict": options})
+    others = plan_runs(comparison, changed)
+    assert training_key(run_of(others, "PL", 0)) != key
+    plain = training_key(run_of(runs, "SL1", 0))
+    assert training_key(run_of(others, "SL1", 0)) == plain
+
+
+def test_other_records_are_another_training(declared: Declared) -> None:
+    runs = plan_runs(*declared)
+    before = {name: training_key(run_of(runs, name, 0))
+              for name in ("SL1", "ACE")}  # fmt: skip
+    records = Path(declared[1].records_dir)
+    (records / "phantom_prone/1.0.0/cases.json").write_text('{"new": 1}')
+    after = {name: training_key(run_of(runs, name, 0)) for name in before}
+    assert after["ACE"] != before["ACE"]
+    assert after["SL1"] == before["SL1"]  # which does not see this database
 
 
 def test_two_calls_do_not_share_a_folder(
