@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfpartial.comparison import results as results_module
 from tfpartial.comparison import table as table_module
 from tfpartial.comparison.journal import journal_path, open_journal
 from tfpartial.comparison.results import (
@@ -24,6 +25,8 @@ from tfpartial.databases import Case
 from tfpartial.errors import InputError
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
+from tfpartial.reporting import ScanRow
+from tfpartial.volumes import Volume
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 Declared = tuple[Comparison, Experiment]
@@ -32,8 +35,12 @@ LABELS = ["bladder", "rectum", "uterus", "bones", "femoral_head_left",
 
 
 def finish(comparison: Comparison, run: Run, dice: float) -> None:
-    """Make a run look finished: every Dice is `dice` + case / 100."""
+    """Make a run look finished: every Dice is `dice` + case / 100.
+
+    That of a teacher is .05 higher.
+    """
     for network in run.networks:
+        dice += 0.05 * (network == "teacher")
         scores = tuple(
             Score("phantom_supine", f"c{case}", label, False,
                   dice + case / 100, 10.0, 10.0, 1.0, 0.5, False, False)
@@ -51,13 +58,15 @@ def finish(comparison: Comparison, run: Run, dice: float) -> None:
         scores += (
             Score("phantom_prone", "p2", "uterus", False, 0.0, 0.0, 1.0,
                   math.inf, 0.0, True, False),
+            Score("phantom_prone", "p3", "uterus", False, math.nan, 0.0, 0.0,
+                  math.nan, math.nan, False, False),
         )  # fmt: skip
         folder = run.predictions(network)
         folder.mkdir(parents=True, exist_ok=True)
         table = EvaluationTable(scores, {"split": "test"}, ())
         write_evaluation(table, folder)
-    history = [{"epoch": e, "student": {"mean": dice}, "teacher":
-                {"mean": dice}} for e in (1, 2)]  # fmt: skip
+    history = [{"epoch": e, "student": {"mean": 0.1 * e}, "teacher":
+                {"mean": 0.2 * e}} for e in (1, 2)]  # fmt: skip
     (run.folder / "validation.json").write_text(json.dumps(history))
     journal = open_journal(comparison, run)
     journal.seconds, journal.finished = {"fit": 60.0 + run.seed}, True
@@ -147,8 +156,75 @@ def test_other_databases_have_tables_of_what_they_annotate(
         found = list(csv.DictReader(file))
     assert {row["database"] for row in found} == {"phantom_prone"}
     assert {(r["label"], r["absent"], r["predicted"]) for r in found} == {
-        ("uterus", "1", "1")
+        ("uterus", "2", "1")
     }
+
+
+def test_a_system_has_the_network_that_it_names(
+    declared: Declared,
+    finished: list[Run],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MTs and MTt read one run: its student, its teacher."""
+    table = table_of(*declared, finished, ["SL1", "MTs", "MTt"])
+    difference = (
+        table.cell("MTt", "bones").mean - table.cell("MTs", "bones").mean
+    )
+    assert difference == pytest.approx(0.05)
+    drawn: dict[str, list] = {}
+    monkeypatch.setattr(
+        results_module,
+        "write_learning_curves",
+        lambda path, curves: drawn.update(curves),
+    )
+    write_results(*declared, finished)
+    # Epochs 1 and 2, of both seeds.
+    assert drawn["MTs"] == [(1, 0.1), (2, 0.2)] * 2
+    assert drawn["MTt"] == [(1, 0.2), (2, 0.4)] * 2
+
+
+def test_a_cost_that_is_not_known_is_not_guessed(
+    declared: Declared, finished: list[Run]
+) -> None:
+    run = next(r for r in finished if r.name == "ace_seed1")
+    journal = open_journal(declared[0], run)
+    journal.interrupted = True
+    journal.write(journal_path(declared[0], run))
+    cost = table_of(*declared, finished, ["SL1", "ACE"]).column("ACE").cost
+    assert cost is not None
+    assert cost.seconds is None
+    assert cost.patches > 0
+
+
+def test_the_figure_shows_the_first_seed(
+    declared: Declared,
+    finished: list[Run],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    volume = Volume(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    read: list[str] = []
+    rows: list[ScanRow] = []
+
+    def read_prediction(path: Path) -> Volume:
+        read.append(str(path))
+        return volume
+
+    case = Case("supine_12", "phantom_supine", Path(), {}, "test",
+                np.zeros(0, bool), False)  # fmt: skip
+    monkeypatch.setattr(results_module, "cases_of_split", lambda *_: [case])
+    monkeypatch.setattr(results_module, "read_case", lambda *_: [volume] * 2)
+    monkeypatch.setattr(results_module, "read_label_volume", read_prediction)
+    monkeypatch.setattr(
+        results_module,
+        "write_systems_figure",
+        lambda path, found, names: rows.extend(found),
+    )
+    comparison = declared[0].model_copy(update={"figure_cases": ["supine_12"]})
+    write_results(comparison, declared[1], finished)
+    assert [row.name for row in rows] == ["supine_12"]
+    assert list(rows[0].predictions) == [s.name for s in comparison.systems]
+    assert all("_seed0" in path for path in read)
+    assert any("teacher" in path for path in read)  # MTt's
 
 
 def test_scans_that_are_named_must_be_there(

@@ -77,6 +77,14 @@ def test_every_run_is_done_once_and_sources_first(
     assert noted(fake) == names  # nothing was done again
 
 
+def test_seeds_become_complete_one_after_the_other(
+    declared: Declared, fake: dict
+) -> None:
+    make(declared).run()
+    assert noted(fake) == [run.name for run in plan_runs(*declared)]
+    assert noted(fake)[:9] == [n for n in noted(fake) if n.endswith("_seed0")]
+
+
 def test_a_failed_run_stops_only_who_needs_it(
     declared: Declared, fake: dict
 ) -> None:

@@ -90,7 +90,10 @@ class Runner:
             active: dict[Future, Run] = {}
             try:
                 while waiting or active:
-                    for run in self._ready(waiting, done, failed):
+                    free = self._jobs - len(active)
+                    # In the order of the plan, so that seeds become complete
+                    # one after the other.
+                    for run in self._ready(waiting, done, failed)[:free]:
                         waiting.remove(run)
                         active[pool.submit(self._do, run, lock)] = run
                     self._await_one(active, done, failed)

@@ -93,12 +93,8 @@ def _labels(
     of_seed: Mapping[int, Sequence[Score]], base: Experiment
 ) -> list[str]:
     """Return the labels that were scored singly, in the label space's order."""
-    scored = {
-        score.label
-        for scores in of_seed.values()
-        for score in scores
-        if not score.grouped
-    }
+    # A merged structure's name, such as "left+right", is no label's.
+    scored = {s.label for scores in of_seed.values() for s in scores}
     return [name for name in label_space_of(base).names if name in scored]
 
 
