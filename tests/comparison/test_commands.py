@@ -33,6 +33,39 @@ def test_stages_in_order(declared: Declared) -> None:
     ]  # fmt: skip
 
 
+def after(command: list[str], option: str) -> str:
+    return command[command.index(option) + 1]
+
+
+def test_each_stage_is_told_what_the_comparison_declares(
+    declared: Declared,
+) -> None:
+    comparison, base = declared
+    changed = comparison.model_copy(
+        update={"split": "validation", "strategy": "none"}
+    )
+    run = run_of(plan_runs(changed, base), "PL", 1)
+    found = dict(commands_of(run, changed, Path("c.yaml")))
+    label = found["pseudo-label"]
+    assert after(label, "--run_dir").endswith("runs/sl1_seed1")
+    assert after(label, "--databases") == "phantom_prone"
+    assert f"records_dir={base.records_dir}" in label
+    assert after(label, "--target_records_dir") == run.experiment.records_dir
+    assert after(found["fit"], "--strategy") == "none"
+    for stage in ("predict student", "evaluate student"):
+        assert after(found[stage], "--split") == "validation"
+        start = found[stage].index("--databases") + 1
+        assert found[stage][start : start + 2] == [
+            "phantom_supine",
+            "phantom_prone",
+        ]
+    both = stages(declared, "MTt")
+    for stage in ("predict teacher", "evaluate teacher"):
+        assert both[stage][-1] == "predict.network=teacher"
+        folder = after(both[stage], "--predictions_dir")
+        assert folder.endswith("predictions/teacher")
+
+
 def test_settings_of_use_do_not_stay_those_of_the_first_call(
     declared: Declared,
 ) -> None:
