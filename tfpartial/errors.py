@@ -1,7 +1,8 @@
-"""The one exception for everything a user can get wrong, and its collector.
+"""What a user got wrong, what the machine refused: one exception each.
 
-In: faults found in files, configs or arguments.
-Out: `InputError`, which every command turns into a message and exit code 2.
+In: faults found in files, configs or arguments; a full disk, no memory.
+Out: `InputError` and `MachineError`, which every command turns into a message
+and exit code 2 or 3.
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ class InputError(ValueError):
     def __init__(self, *faults: str) -> None:
         self.faults: tuple[str, ...] = faults or ("Unspecified input error.",)
         super().__init__("\n".join(self.faults))
+
+
+class MachineError(RuntimeError):
+    """The machine stopped a command; the same command later goes on.
+
+    Not the user's input is wrong: a disk is full, memory is used up, another
+    worker is gone. Shown without a traceback.
+    """
+
+    exit_code = 3
 
 
 class Faults:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tfpartial import __version__
 from tfpartial.cli import verbs
-from tfpartial.errors import InputError
+from tfpartial.errors import InputError, MachineError
 
 DEFAULT_CONFIG = Path(__file__).parents[2] / "configs" / "phantom.yaml"
 _OVERRIDES = (
@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb.
 
     Returns:
-        0 when it is done, 2 after a message about bad input.
+        0 when it is done, 2 after a message about bad input, 3 after one
+        about the machine: a full disk or memory, a worker that is gone.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     logging.basicConfig(
@@ -44,6 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for fault in error.faults:
             print(f"error: {fault}", file=sys.stderr)
         return 2
+    except MachineError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
     return 0
 
 

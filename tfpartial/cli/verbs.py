@@ -9,8 +9,11 @@ from pathlib import Path
 
 from tfpartial.config import Experiment, load_experiment
 from tfpartial.errors import InputError
+from tfpartial.machine import explained
 
 log = logging.getLogger(__name__)
+# What to lower where a network that segments a scan runs out of memory.
+_WINDOW = "predict.windows_per_batch or predict.window_shape"
 Verb = Callable[[argparse.Namespace], None]
 
 
@@ -18,14 +21,18 @@ def make_phantom(arguments: argparse.Namespace) -> None:
     """Make the built-in phantom databases (NIfTI) that a config declares."""
     from tfpartial.cli.stages import ensure_phantom
 
-    ensure_phantom(_experiment(arguments))
+    experiment = _experiment(arguments)
+    path = experiment.phantom.path if experiment.phantom else "."
+    with explained("making the phantom", path, "phantom.shape"):
+        ensure_phantom(experiment)
 
 
 def import_openkbp(arguments: argparse.Namespace) -> None:
     """Convert the public OpenKBP repository's CSV folders to NIfTI."""
     from tfpartial.importers.openkbp import import_openkbp
 
-    import_openkbp(arguments.source, arguments.target)
+    with explained("converting scans", arguments.target):
+        import_openkbp(arguments.source, arguments.target)
     log.info("scans: %s", arguments.target)
 
 
@@ -39,8 +46,9 @@ def build(arguments: argparse.Namespace) -> None:
     from tfrecords_builder.build import build_records
 
     experiment = _experiment(arguments, records_dir=arguments.records_dir)
-    ensure_phantom(experiment)
-    records_dir = build_records(experiment, arguments.databases)
+    with explained("building records", experiment.records_dir, "build.workers"):
+        ensure_phantom(experiment)
+        records_dir = build_records(experiment, arguments.databases)
     log.info("records: %s (read manifest.md)", records_dir)
 
 
@@ -54,8 +62,14 @@ def fit(arguments: argparse.Namespace) -> None:
     from tfpartial.cli.stages import ensure_phantom_records
     from tfpartial.training.fit import fit as train
 
-    ensure_phantom_records(experiment)
-    run_dir = train(experiment, arguments.strategy)
+    with explained(
+        "training",
+        experiment.run_dir,
+        "sampling.readers (fit.global_batch_size or fit.patch_shape: as "
+        "another run)",
+    ):
+        ensure_phantom_records(experiment)
+        run_dir = train(experiment, arguments.strategy)
     log.info("run: %s", run_dir)
     log.info("watch it: tensorboard --logdir %s", run_dir / "tensorboard")
 
@@ -72,15 +86,19 @@ def pseudo_label(arguments: argparse.Namespace) -> None:
     """
     from tfpartial.cli.stages import run_pseudo_labelling
 
-    log.info("records: %s (read pseudo_labels.md)",
-             run_pseudo_labelling(arguments))  # fmt: skip
+    with explained(
+        "making pseudo-labels", arguments.target_records_dir, _WINDOW
+    ):
+        records_dir = run_pseudo_labelling(arguments)
+    log.info("records: %s (read pseudo_labels.md)", records_dir)
 
 
 def predict(arguments: argparse.Namespace) -> None:
     """Segment scans with a finished run: NIfTI in, NIfTI label maps out."""
     from tfpartial.cli.stages import run_prediction
 
-    run_prediction(arguments)
+    with explained("predicting", arguments.predictions_dir, _WINDOW):
+        run_prediction(arguments)
     log.info("predictions: %s", arguments.predictions_dir)
 
 
@@ -88,7 +106,9 @@ def export(arguments: argparse.Namespace) -> None:
     """Export a run as a SavedModel that needs neither Keras nor tfpartial."""
     from tfpartial.cli.stages import run_export
 
-    log.info("SavedModel: %s", run_export(arguments))
+    with explained("exporting", arguments.export_dir, _WINDOW):
+        export_dir = run_export(arguments)
+    log.info("SavedModel: %s", export_dir)
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -99,7 +119,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     """
     from tfpartial.cli.stages import run_evaluation
 
-    run_evaluation(arguments)
+    folder = arguments.out_dir or arguments.predictions_dir
+    with explained("evaluating", folder, "evaluate.workers"):
+        run_evaluation(arguments)
 
 
 def table(arguments: argparse.Namespace) -> None:
@@ -118,13 +140,14 @@ def table(arguments: argparse.Namespace) -> None:
         raise InputError(f"--jobs: expected 1 or more, found {arguments.jobs}.")
     from tfpartial.comparison.table import compare
 
-    folder = compare(
-        comparison,
-        experiment,
-        jobs=arguments.jobs,
-        only=arguments.only,
-        train=not arguments.no_training,
-    )
+    with explained("comparing systems", comparison.output_dir, "--jobs"):
+        folder = compare(
+            comparison,
+            experiment,
+            jobs=arguments.jobs,
+            only=arguments.only,
+            train=not arguments.no_training,
+        )
     log.info("tables: %s", folder)
 
 
@@ -133,7 +156,8 @@ def demo(arguments: argparse.Namespace) -> None:
     experiment = load_experiment(arguments.config, arguments.overrides)
     from tfpartial.cli.demo import run_demo
 
-    run_demo(experiment)
+    with explained("making the demo", experiment.run_dir, "build.workers"):
+        run_demo(experiment)
 
 
 def _experiment(

@@ -6,7 +6,6 @@ runs are skipped; a failed one is reported and stops only those that need it.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shlex
@@ -32,9 +31,11 @@ from tfpartial.comparison.runs import Run
 from tfpartial.config import write_resolved
 from tfpartial.config.comparison import Comparison
 from tfpartial.errors import Faults, InputError
+from tfpartial.folder_lock import folder_lock
 
 log = logging.getLogger(__name__)
 LAST_LINES = 6
+OTHERS = "another call of table (or a training that a killed call left running)"
 
 
 class Runner:
@@ -84,7 +85,7 @@ class Runner:
         waiting = [r for r in self._runs if r.name not in done]
         with (
             _ended_by_sigterm(),
-            folder_lock(Path(self._comparison.output_dir)) as lock,
+            folder_lock(Path(self._comparison.output_dir), OTHERS) as lock,
             ThreadPoolExecutor(self._jobs) as pool,
         ):
             active: dict[Future, Run] = {}
@@ -244,27 +245,6 @@ def _ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def folder_lock(output_dir: Path) -> Iterator[IO]:
-    """Let only one call work in a folder.
-
-    Raises:
-        InputError: another call, or what a killed one left running, does.
-    """
-    output_dir.mkdir(parents=True, exist_ok=True)
-    path = output_dir / ".lock"
-    with path.open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{output_dir}: another call of table (or a training that a "
-                f"killed call left running) works there. Wait for it, or end "
-                f"it, and repeat the command."
-            ) from None
-        yield file
 
 
 def _last_words(logfile: Path, begins: int, code: int) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from tfpartial.comparison.commands import PROGRAM
 from tfpartial.comparison.results import write_results
-from tfpartial.comparison.runner import Runner, folder_lock
+from tfpartial.comparison.runner import OTHERS, Runner
 from tfpartial.comparison.runs import Run, plan_runs
 from tfpartial.config import Experiment, label_space_of, write_resolved
 from tfpartial.config.comparison import Comparison
 from tfpartial.databases import cases_of_split, declared_cases
 from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.folder_lock import folder_lock
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def compare(
             tables of the rest written, the runs that failed.
     """
     if train:
-        with folder_lock(Path(comparison.output_dir)):
+        with folder_lock(Path(comparison.output_dir), OTHERS):
             _build_records(comparison, base)
     comparison = check_cases(comparison, base)
     runs = plan_runs(comparison, base)

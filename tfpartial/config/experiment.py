@@ -147,6 +147,11 @@ class Fit(Declared):
     global_batch_size: int = Field(2, ge=1)
     patch_shape: Triple = (64, 64, 64)
     precision: Literal["float32", "bfloat16"] = "float32"
+    deterministic: bool = Field(
+        True,
+        description="the same run twice gives the same bits; false: ops may "
+        "sum in any order",
+    )
     devices: list[str] = Field(
         default_factory=list,
         description="such as GPU:0, CPU:0; default: every GPU, else the CPU",
@@ -168,7 +173,11 @@ class Fit(Declared):
         0.0, ge=0, description="times the sum of w^2 over convolution kernels"
     )
     validation: Validation = Validation()
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: int = Field(
+        2,
+        ge=1,
+        description="with 1 a damaged one has none before it to go back to",
+    )
     images_every_epochs: int = Field(5, ge=1)
 
 

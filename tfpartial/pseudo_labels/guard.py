@@ -10,7 +10,6 @@ reference to the next training through the pseudo-labels.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tfpartial.data.records import RecordStore
 from tfpartial.errors import Faults, InputError
 from tfpartial.inference.load_network import LoadedRun, file_hash
 from tfpartial.pseudo_labels.plan import chosen_databases
+from tfpartial.training.checkpoint_files import completed_epochs
 from tfpartial.training.records_check import check_records
 from tfrecords_builder.records_folder import (
     PSEUDO_LABELLED,
@@ -100,16 +100,6 @@ def _run_faults(experiment: Experiment, run: LoadedRun) -> Iterator[str]:
             f"{run.run_dir}: expected a finished run, found {done} of "
             f"{epochs} epochs. Call fit again until it has finished."
         )
-
-
-def completed_epochs(run_dir: Path) -> int | None:
-    """Return the epoch of the newest checkpoint; None without checkpoints."""
-    epochs = [
-        int(match.group(1))
-        for path in (run_dir / "checkpoints").glob("ckpt-*.index")
-        if (match := re.fullmatch(r"ckpt-(\d+)\.index", path.name))
-    ]
-    return max(epochs, default=None)
 
 
 def _source_faults(

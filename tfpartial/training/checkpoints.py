@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpartial.errors import InputError
+from tfpartial.training import checkpoint_files as files
 from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
+
+log = logging.getLogger(__name__)
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -19,35 +24,78 @@ class Checkpoints(keras.callbacks.Callback):
 
     A checkpoint holds student, teacher, optimizer and the seeds of dropout
     layers (which no Keras format keeps). The position in the data is the
-    step: `optimizer.iterations`.
+    step: `optimizer.iterations`. Metrics start anew in each epoch, and an
+    epoch is the unit that is repeated: they need no place here.
     """
 
     def __init__(
         self, model: MeanTeacher, run_dir: Path, keep: int, worker: int
     ) -> None:
+        """Collect what a checkpoint holds.
+
+        Args:
+            model: to be saved and restored.
+            run_dir: of the run; the first worker writes there.
+            keep: checkpoints that stay; with 1 there is none to go back to.
+            worker: index of this worker.
+        """
         super().__init__()
         self.run_dir = run_dir
+        self.keep = keep
         self.worker = worker
         parts = {"student": model.student, "optimizer": model.optimizer}
         if model.teacher is not None:
             parts["teacher"] = model.teacher
         seeds = [v for v in model.variables if "seed_generator" in v.path]
         self._checkpoint = tf.train.Checkpoint(**parts, seeds=seeds)
-        # Every worker takes part in a save; only the first one's is kept.
-        self._elsewhere = tempfile.TemporaryDirectory() if worker else None
-        folder: Path | str = run_dir / "checkpoints"
-        if self._elsewhere is not None:
-            folder = self._elsewhere.name
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(folder), max_to_keep=keep
-        )
 
     def restore(self) -> int:
-        """Restore the newest checkpoint; return the completed steps."""
-        newest = tf.train.latest_checkpoint(str(self.run_dir / "checkpoints"))
+        """Restore the newest intact checkpoint; return the completed steps.
+
+        Raises:
+            InputError: there are checkpoints, but none is intact.
+        """
+        damaged = []
+        for saved in files.newest_first(self.run_dir):
+            fault = files.fault_in(saved)
+            if fault is None:
+                self._read(saved)
+                return self._steps()
+            log.warning(
+                "%s is damaged: %s. Going back to the checkpoint before.",
+                saved.folder,
+                fault,
+            )
+            damaged.append(f"{saved.folder.name} ({fault})")
+        if damaged:
+            raise InputError(
+                f"{self.run_dir / files.FOLDER}: expected an intact "
+                f"checkpoint, found {len(damaged)} damaged: "
+                f"{'; '.join(damaged)}. Bring one back from a backup, or "
+                f"remove this folder to train from the beginning."
+            )
+        return self._restore_earlier_format()
+
+    def _read(self, saved: files.Saved) -> None:
+        try:
+            self._checkpoint.read(saved.prefix).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise InputError(
+                f"{saved.folder}: expected the variables of this network and "
+                f"optimizer, found others ({error}). Go on with the version "
+                f"of tfpartial that run.json names, or choose another run_dir."
+            ) from error
+
+    def _restore_earlier_format(self) -> int:
+        """Restore what was saved before checkpoints had checksums."""
+        folder = self.run_dir / files.FOLDER
+        newest = tf.train.latest_checkpoint(str(folder))
         if newest is None:
             return 0
         self._checkpoint.restore(newest).assert_consumed()
+        return self._steps()
+
+    def _steps(self) -> int:
         return int(self._checkpoint.optimizer.iterations.numpy())
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
@@ -64,11 +112,20 @@ class Checkpoints(keras.callbacks.Callback):
                     f"not finite. The checkpoint before is intact; try a "
                     f"smaller learning rate or float32."
                 )
-        if self.worker == 0:
-            write_weights(self.model.student, self.run_dir, "student")
-            if self.model.teacher is not None:
-                write_weights(self.model.teacher, self.run_dir, "teacher")
-        self._manager.save(checkpoint_number=epoch + 1)
+        if self.worker > 0:
+            # Every worker takes part in a save; only the first one's is kept.
+            with tempfile.TemporaryDirectory() as elsewhere:
+                self._checkpoint.write(f"{elsewhere}/state")
+            return
+        write_weights(self.model.student, self.run_dir, "student")
+        if self.model.teacher is not None:
+            write_weights(self.model.teacher, self.run_dir, "teacher")
+        written = files.begin(self.run_dir, epoch + 1)
+        try:
+            self._checkpoint.write(written.prefix)
+            files.finish(self.run_dir, written, self.keep)
+        finally:
+            files.discard(self.run_dir)
 
 
 def _is_finite(network: keras.Model) -> bool:
@@ -78,5 +135,8 @@ def _is_finite(network: keras.Model) -> bool:
 def write_weights(network: keras.Model, run_dir: Path, name: str) -> None:
     """Write `<name>.weights.h5` beside its place, then rename it there."""
     beside = run_dir / f".{name}.tmp.weights.h5"
-    network.save_weights(beside, overwrite=True)
-    os.replace(beside, run_dir / f"{name}.weights.h5")
+    try:
+        network.save_weights(beside, overwrite=True)
+        os.replace(beside, run_dir / f"{name}.weights.h5")
+    finally:
+        beside.unlink(missing_ok=True)

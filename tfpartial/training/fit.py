@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,25 @@ import keras
 import tensorflow as tf
 
 from tfpartial.config import Experiment
+from tfpartial.config.free_fields import deciding_fields
 from tfpartial.config.meaning import label_space_of
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import take_input_error
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
+from tfpartial.folder_lock import folder_lock
 from tfpartial.inference.load_network import network_of
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
 from tfpartial.training import runtime, schedules
 from tfpartial.training.checkpoints import Checkpoints
+from tfpartial.training.history import History
 from tfpartial.training.mean_teacher import MeanTeacher
 from tfpartial.training.optimizers import build_optimizer
+from tfpartial.training.peers import check_agreement, watched
 from tfpartial.training.records_check import check_records
-from tfpartial.training.run_dir import claim_run_dir
+from tfpartial.training.run_dir import claim_run_dir, hash_of_records
 from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.training.validation import (
     WholeScanValidation,
@@ -47,53 +52,79 @@ def fit(
 
     Returns:
         The run directory: config.yaml, run.json, student.weights.h5,
-        teacher.weights.h5, validation.json, checkpoints/, tensorboard/.
+        teacher.weights.h5, metrics.json, validation.json, checkpoints/,
+        tensorboard/.
 
     Raises:
-        InputError: records missing, or the run directory belongs to another
-            experiment.
+        InputError: records missing, the run directory belongs to another
+            experiment or is in use, its checkpoints are damaged, or the
+            workers do not do the same.
+        MachineError: another worker is gone.
         NonFiniteLossError: the loss of a step is not finite.
     """
     strategy = runtime.make_strategy(strategy_name, experiment.fit.devices)
-    worker, workers = runtime.worker_position(strategy)
+    worker, _ = runtime.worker_position(strategy)
     run_dir = Path(experiment.run_dir)
-    stores = open_stores(experiment)
-    check_records(experiment, stores)
-    _check_batch(experiment, strategy)
-    runtime.set_up_determinism(experiment.seed, experiment.fit.precision)
-    with strategy.scope():
-        model = build_model(experiment)
-    # Every check comes before the directory: a refused run leaves none.
-    if worker == 0:
-        description = runtime.describe_run(strategy_name, strategy)
-        claim_run_dir(experiment, stores, run_dir, description)
-    with strategy.scope():
-        checkpoints = Checkpoints(
-            model, run_dir, experiment.fit.keep_checkpoints, worker
+    with watched(strategy), ExitStack() as held:
+        stores = open_stores(experiment)
+        check_records(experiment, stores)
+        _check_batch(experiment, strategy)
+        options = experiment.fit
+        runtime.set_up_determinism(
+            experiment.seed, options.precision, options.deterministic
         )
-        step = checkpoints.restore()
-    _say_plan(experiment, strategy, stores, step)
-    if step >= experiment.fit.epochs * experiment.fit.steps_per_epoch:
-        log.info("%s: finished already; nothing to do.", run_dir)
-        return run_dir
-    dataset = _distributed(
-        experiment, stores, strategy, step, workers, model.student
-    )
-    callbacks = [*_observers(experiment, stores, run_dir, worker), checkpoints]
-    _train(experiment, model, dataset, step, callbacks, _verbosity(worker))
+        with strategy.scope():
+            model = build_model(experiment)
+        # Every check comes before the directory: a refused run leaves none.
+        if worker == 0:
+            held.enter_context(folder_lock(run_dir, "another fit"))
+            description = runtime.describe_run(strategy_name, strategy)
+            claim_run_dir(experiment, stores, run_dir, description)
+        with strategy.scope():
+            checkpoints = Checkpoints(
+                model, run_dir, options.keep_checkpoints, worker
+            )
+            step = checkpoints.restore()
+        _check_workers(experiment, strategy, stores, step)
+        _say_plan(experiment, strategy, stores, step)
+        _train(experiment, strategy, stores, model, step, checkpoints)
     return run_dir
+
+
+def _check_workers(
+    experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    stores: dict[str, RecordStore],
+    step: int,
+) -> None:
+    """Refuse several workers that would train different things."""
+    told = {
+        "the config": deciding_fields(experiment),
+        "the records": hash_of_records(stores),
+        "the step that their last checkpoint holds": step,
+    }
+    check_agreement(strategy, told)
 
 
 def _train(
     experiment: Experiment,
+    strategy: tf.distribute.Strategy,
+    stores: dict[str, RecordStore],
     model: MeanTeacher,
-    dataset: Any,
     step: int,
-    callbacks: list[keras.callbacks.Callback],
-    verbose: int,
+    checkpoints: Checkpoints,
 ) -> None:
     """Run Keras' loop from a step to the end of the run."""
-    per_epoch = experiment.fit.steps_per_epoch
+    worker, workers = runtime.worker_position(strategy)
+    run_dir, per_epoch = checkpoints.run_dir, experiment.fit.steps_per_epoch
+    if step >= experiment.fit.epochs * per_epoch:
+        log.info("%s: finished already; nothing to do.", run_dir)
+        return
+    dataset = _distributed(
+        experiment, stores, strategy, step, workers, model.student
+    )
+    # What they write is on disk before the checkpoint that follows it.
+    callbacks = [*_observers(experiment, stores, run_dir, worker), checkpoints]
     try:
         model.fit(
             dataset,
@@ -102,7 +133,7 @@ def _train(
             steps_per_epoch=per_epoch,
             callbacks=callbacks,
             shuffle=False,  # the data of a step is decided already
-            verbose=verbose,
+            verbose=_verbosity(worker),
         )
     except tf.errors.OpError:
         # What went wrong while reading a patch arrives as TensorFlow's error.
@@ -229,6 +260,7 @@ def _observers(
         learning_rate=schedules.learning_rate(
             options.optimizer, steps, options.steps_per_epoch
         ),
+        history=History(run_dir / "metrics.json") if worker == 0 else None,
     )
     if worker > 0:
         return [board]

@@ -15,6 +15,7 @@ from tfpartial.config import Experiment, write_resolved
 from tfpartial.config.free_fields import FREE_FIELDS
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
+from tfpartial.evaluation.table import write_whole
 
 
 def claim_run_dir(
@@ -32,10 +33,7 @@ def claim_run_dir(
     description |= {
         "seed": experiment.seed,
         "manifest_sha256": _sha256(records_dir / "manifest.json"),
-        "records_sha256": {
-            name: _sha256(store.folder / "cases.json")
-            for name, store in stores.items()
-        },
+        "records_sha256": hash_of_records(stores),
     }
     config, about = run_dir / "config.yaml", run_dir / "run.json"
     if config.exists():
@@ -57,12 +55,18 @@ def claim_run_dir(
         calls = [*earlier.pop("resumed", []), description]
         description = earlier | {"resumed": calls}
     run_dir.mkdir(parents=True, exist_ok=True)
-    beside = run_dir / ".run.json.tmp"
-    beside.write_text(json.dumps(description, indent=1), encoding="utf-8")
-    os.replace(beside, about)
+    write_whole(about, json.dumps(description, indent=1))
     if not config.exists():
         write_resolved(experiment, run_dir / ".config.tmp")
         os.replace(run_dir / ".config.tmp", config)
+
+
+def hash_of_records(stores: dict[str, RecordStore]) -> dict[str, str]:
+    """Return database -> sha256 of its list of cases: it names the records."""
+    return {
+        name: _sha256(store.folder / "cases.json")
+        for name, store in stores.items()
+    }
 
 
 def _with_defaults(declared: Any) -> Any:

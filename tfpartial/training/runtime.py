@@ -12,24 +12,42 @@ from typing import Any, Literal
 
 import keras
 import tensorflow as tf
+from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
+from tensorflow.python.eager import context
 
 from tfpartial.errors import InputError
 
+_OUT_OF_TOUCH_SECONDS = 25
 StrategyName = Literal["none", "mirrored", "multi_worker"]
 
 _PACKAGES = (
     "tfpartial", "tensorflow", "keras", "numpy", "nibabel", "SimpleITK",
     "tensorflow-datasets", "pydantic", "scipy",
 )  # fmt: skip
+# Variables that change which kernels run, or how they split their sums.
+_DECIDES = (
+    "NVIDIA_TF32_OVERRIDE", "OMP_NUM_THREADS", "TF_CUDNN_DETERMINISTIC",
+    "TF_DETERMINISTIC_OPS", "TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTEROP_THREADS",
+    "TF_NUM_INTRAOP_THREADS", "TF_XLA_FLAGS", "XLA_FLAGS",
+)  # fmt: skip
 
 
-def set_up_determinism(seed: int, precision: str) -> None:
+def set_up_determinism(
+    seed: int, precision: str, deterministic: bool = True
+) -> None:
     """Seed every generator, make ops deterministic, set the precision.
 
     Must run before any random op: TensorFlow refuses the switch afterwards.
+
+    Args:
+        seed: of Python, NumPy and TensorFlow.
+        precision: float32 or bfloat16.
+        deterministic: whether ops that may sum in any order are replaced by
+            ones that do not, or refused.
     """
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
     keras.config.set_dtype_policy(
         "mixed_bfloat16" if precision == "bfloat16" else "float32"
     )
@@ -94,11 +112,34 @@ def make_strategy(
                 f"which takes every GPU of a worker, found {named}."
             )
         _check_tf_config(os.environ.get("TF_CONFIG"))
+        _allow_for_busy_machines()
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = find_devices(named)
     if name == "none":
         return tf.distribute.OneDeviceStrategy(f"/{devices[0]}")
     return tf.distribute.MirroredStrategy([f"/{d}" for d in devices])
+
+
+def _allow_for_busy_machines() -> None:
+    """Let a worker be out of touch for 25 s before TensorFlow gives it up.
+
+    The strategy would take 10 s, which a worker on a shared machine misses
+    without being dead. Private: MultiWorkerMirroredStrategy of TensorFlow 2.21
+    leaves a service that is configured already as it is, and has no option.
+    """
+    workers = json.loads(os.environ["TF_CONFIG"])["cluster"]["worker"]
+    if len(workers) == 1:
+        return
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        heartbeat_timeout_in_ms=1000 * _OUT_OF_TOUCH_SECONDS,
+        coordinated_jobs=[
+            coordination_config_pb2.CoordinatedJob(
+                name="worker", num_tasks=len(workers)
+            )
+        ],
+    )
 
 
 def _check_tf_config(text: str | None) -> None:
@@ -136,7 +177,11 @@ def worker_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
 def describe_run(
     strategy_name: str, strategy: tf.distribute.Strategy
 ) -> dict[str, Any]:
-    """Return versions, devices, commit and machine of this run."""
+    """Return versions, devices, commit and machine of this run.
+
+    With the config and the records it is all that decides the bits of a run.
+    """
+    threading = tf.config.threading
     return {
         "strategy": strategy_name,
         "devices": list(strategy.extended.worker_devices),
@@ -145,6 +190,14 @@ def describe_run(
         "python": platform.python_version(),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
+        "cores_allowed": len(os.sched_getaffinity(0)),
+        "threads": {  # 0: as many as cores
+            "intra_op": threading.get_intra_op_parallelism_threads(),
+            "inter_op": threading.get_inter_op_parallelism_threads(),
+        },
+        "environment": {
+            name: os.environ[name] for name in _DECIDES if name in os.environ
+        },
         "git_commit": git_commit(),
     }
 

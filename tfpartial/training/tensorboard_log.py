@@ -1,4 +1,7 @@
-"""TensorBoard: losses, weights, rates, Dice per label, speed, waiting."""
+"""Losses, weights, rates, Dice per label, speed, waiting: of each epoch.
+
+In: the logs of an epoch. Out: scalars for TensorBoard, metrics.json.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,11 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from tfpartial.training.history import History
+
+# Of the machine, not of the run: no two runs agree on it.
+_SPEED = "speed/"
 
 
 class TensorBoardLog(keras.callbacks.Callback):
@@ -21,6 +29,9 @@ class TensorBoardLog(keras.callbacks.Callback):
 
     Every worker has one, because the counts behind a Dice are summed over all
     workers when they are read; those without a folder write nothing.
+
+    What is not about speed also goes to `history`. There an epoch that a kill
+    repeats stands once; TensorBoard shows its points twice, with equal values.
     """
 
     def __init__(
@@ -31,8 +42,10 @@ class TensorBoardLog(keras.callbacks.Callback):
         global_batch_size: int,
         consistency_weight: Callable[[Any], Any],
         learning_rate: Any,
+        history: History | None = None,
     ) -> None:
         super().__init__()
+        self.history = history
         self.writer = (
             tf.summary.create_file_writer(str(log_dir))
             if log_dir
@@ -74,6 +87,13 @@ class TensorBoardLog(keras.callbacks.Callback):
             for name, dice in metric.per_label().items() if metric else ():
                 scalars[f"dice_{kind}/{name}"] = dice
         self.write(step, scalars)
+        if self.history is not None:
+            kept = {
+                tag: None if value is None else float(value)
+                for tag, value in scalars.items()
+                if not tag.startswith(_SPEED)
+            }
+            self.history.add({"epoch": epoch + 1, "step": step} | kept)
 
     def write(self, step: int, scalars: dict[str, Any]) -> None:
         """Write named scalars, leaving out None and NaN."""

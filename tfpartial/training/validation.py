@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 from tfpartial.data.records import RecordStore
 from tfpartial.inference.sliding_window import sliding_window_labels
+from tfpartial.training.history import History
 from tfpartial.training.slices import slice_picture
 from tfpartial.training.tensorboard_log import TensorBoardLog
 from tfpartial.volumes import normalise
@@ -160,7 +159,7 @@ class WholeScanValidation(keras.callbacks.Callback):
         self.scans = scans
         self.network = network
         self.log = log
-        self.path = run_dir / "validation.json"
+        self.history = History(run_dir / "validation.json")
         self.label_names = label_names
         self.hu_window = hu_window
         self.window_shape = window_shape
@@ -225,16 +224,8 @@ class WholeScanValidation(keras.callbacks.Callback):
         )
 
     def _remember(self, entry: dict[str, Any]) -> None:
-        """Append to validation.json, replacing an entry of the same epoch."""
-        history = []
-        if self.path.exists():
-            history = json.loads(self.path.read_text(encoding="utf-8"))
-        history = [h for h in history if h["epoch"] < entry["epoch"]]
-        beside = self.path.with_suffix(".tmp")
-        beside.write_text(
-            json.dumps([*history, entry], indent=1), encoding="utf-8"
-        )
-        os.replace(beside, self.path)
+        """Append to validation.json, and say the means."""
+        self.history.add(entry)
         for kind in ("student", "teacher"):
             if kind in entry and entry[kind]["mean"] is not None:
                 print(

@@ -1,0 +1,84 @@
+"""The same model whatever the layout: none, two replicas, two processes.
+
+    python benchmarks/invariance.py [--work_dir DIR]
+
+Trains the same 20 steps in each layout, with every option on
+(`small_run.overrides`), and prints per network the largest difference to the
+run on one device: max over tensors of max|difference| / max|weight|. Ends
+with code 1 when a difference is above 1e-5.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import small_run
+
+TOLERANCE = 1e-5
+# One epoch, so that nothing but training is between the layouts.
+LAYOUT_STEPS = ["fit.validation.max_cases=0"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work_dir", type=Path, help="default: a temporary")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = measure(arguments.work_dir or Path(temporary))
+    steps = small_run.EPOCHS * small_run.STEPS_PER_EPOCH
+    print(f"{'layout':<28}{'student':>10}{'teacher':>10}   after {steps} steps")
+    for name, differences in rows.items():
+        print(f"{name:<28}" + "".join(f"{d:>10.1e}" for d in differences))
+    worst = max(max(differences) for differences in rows.values())
+    print(json.dumps({"layouts": 1 + len(rows), "steps": steps,
+                      "largest_difference": worst,
+                      "tolerance": TOLERANCE}))  # fmt: skip
+    return int(worst > TOLERANCE)
+
+
+def measure(folder: Path) -> dict[str, tuple[float, float]]:
+    """Train in every layout; return the differences to one device."""
+    small_run.prepare(folder)
+    one = train(folder, "none", 1)
+    return {
+        "mirrored, 2 replicas": compare(one, train(folder, "mirrored", 1)),
+        "multi_worker, 2 processes": compare(
+            one, train(folder, "multi_worker", 2)
+        ),
+    }
+
+
+def train(folder: Path, strategy: str, processes: int) -> Path:
+    """Train from the beginning; return the run directory."""
+    run_dir = folder / f"invariance_{strategy}"
+    if not (run_dir / "config.yaml").exists():
+        command = small_run.fit_command(folder, run_dir, strategy,
+                                        LAYOUT_STEPS)  # fmt: skip
+        environments = (
+            small_run.worker_environments(processes)
+            if strategy == "multi_worker"
+            else [{}]
+        )
+        started = [small_run.start(command, e) for e in environments]
+        for process in started:
+            small_run.finish(process)
+    return run_dir
+
+
+def compare(one: Path, other: Path) -> tuple[float, float]:
+    """Return the differences of student and teacher."""
+    student, teacher = (
+        small_run.relative_difference(
+            small_run.weights(one, kind), small_run.weights(other, kind)
+        )
+        for kind in ("student", "teacher")
+    )
+    return student, teacher
+
+
+if __name__ == "__main__":
+    sys.exit(main())

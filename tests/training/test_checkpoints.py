@@ -1,0 +1,279 @@
+"""A checkpoint is whole or not there; a damaged one is never used."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from networks import NAMES, batch, conv_network
+
+from tfpartial.errors import InputError
+from tfpartial.training import checkpoint_files as files
+from tfpartial.training.checkpoints import Checkpoints
+from tfpartial.training.mean_teacher import MeanTeacher
+
+State = list[np.ndarray]
+
+
+def make_model(make=conv_network, seed: int = 3) -> MeanTeacher:
+    keras.utils.set_random_seed(seed)
+    model = MeanTeacher(make("student"), make("teacher"), NAMES)
+    model.compile(optimizer=keras.optimizers.AdamW(1e-2))
+    model.optimizer.build(model.student.trainable_variables)
+    return model
+
+
+def checkpoints_of(model: MeanTeacher, run_dir: Path, keep: int = 2):
+    made = Checkpoints(model, run_dir, keep, worker=0)
+    made.set_model(model)
+    return made
+
+
+def state_of(model: MeanTeacher) -> State:
+    """Student, teacher and optimizer, copied."""
+    networks = [*model.student.weights, *model.teacher.weights]
+    return [np.array(v) for v in [*networks, *model.optimizer.variables]]
+
+
+def same(one: State, other: State) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, dict[int, State]]:
+    """A run of three epochs of one step, keeping two; its states by epoch."""
+    run_dir = tmp_path_factory.mktemp("trained")
+    model = make_model()
+    saver = checkpoints_of(model, run_dir)
+    states = {}
+    data = {k: tf.constant(v) for k, v in batch().items()}
+    for epoch in range(3):
+        model.train_step(data)
+        saver.on_epoch_end(epoch)
+        states[epoch + 1] = state_of(model)
+    return run_dir, states
+
+
+@pytest.fixture
+def run(trained, tmp_path) -> tuple[Path, dict[int, State]]:
+    """A copy of that run, to be damaged."""
+    run_dir, states = trained
+    return Path(shutil.copytree(run_dir, tmp_path / "run")), states
+
+
+def restored(run_dir: Path) -> tuple[int, State]:
+    model = make_model(seed=4)
+    step = checkpoints_of(model, run_dir).restore()
+    return step, state_of(model)
+
+
+def newest(run_dir: Path) -> Path:
+    return files.newest_first(run_dir)[0].folder
+
+
+def test_the_newest_state_comes_back_bit_for_bit(run) -> None:
+    run_dir, states = run
+    assert not same(states[2], states[3])
+    step, state = restored(run_dir)
+    assert step == 3
+    assert same(state, states[3])
+    assert [s.epoch for s in files.newest_first(run_dir)] == [3, 2]  # keep
+
+
+def test_without_checkpoints_a_run_begins(tmp_path) -> None:
+    assert restored(tmp_path)[0] == 0
+    assert files.completed_epochs(tmp_path) is None
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+FILES = ["state.index", "state.data-00000-of-00001", "checksums.json"]
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, cut, empty, Path.unlink])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_one_falls_back_and_says_so(
+    run, name: str, damage, caplog
+) -> None:
+    run_dir, states = run
+    damage(newest(run_dir) / name)
+    with caplog.at_level(logging.WARNING):
+        step, state = restored(run_dir)
+    assert step == 2
+    assert same(state, states[2])
+    assert "epoch-00003 is damaged" in caplog.text
+    assert name in caplog.text
+    assert "Going back to the checkpoint before" in caplog.text
+
+
+def test_checksums_that_name_no_file_are_damage(run) -> None:
+    run_dir, _ = run
+    (newest(run_dir) / "checksums.json").write_text("{}")
+    assert restored(run_dir)[0] == 2
+
+
+def test_none_intact_is_refused(run) -> None:
+    """Beginning anew in silence would throw a run away."""
+    run_dir, _ = run
+    for saved in files.newest_first(run_dir):
+        flip_a_bit(saved.folder / "state.index")
+    with pytest.raises(InputError, match="found 2 damaged: epoch-00003") as e:
+        restored(run_dir)
+    for words in ("state.index", "expected sha256", "remove this folder"):
+        assert words in str(e.value)
+
+
+def test_a_damaged_one_is_replaced_when_its_epoch_comes_again(run) -> None:
+    run_dir, states = run
+    flip_a_bit(newest(run_dir) / "state.index")
+    model = make_model(seed=4)
+    saver = checkpoints_of(model, run_dir)
+    assert saver.restore() == 2
+    model.train_step({k: tf.constant(v) for k, v in batch().items()})
+    saver.on_epoch_end(2)
+    assert files.fault_in(files.newest_first(run_dir)[0]) is None
+    step, state = restored(run_dir)
+    assert step == 3
+    assert same(state, states[3])
+
+
+def test_another_network_is_refused(run) -> None:
+    run_dir, _ = run
+
+    def other(name: str) -> keras.Model:
+        image = keras.Input((None, None, None, 1))
+        logits = keras.layers.Conv3D(3, 1, name=f"{name}_only")(image)
+        return keras.Model(image, logits, name=name)
+
+    with pytest.raises(InputError, match="expected the variables of this"):
+        checkpoints_of(make_model(other), run_dir).restore()
+
+
+def test_checkpoints_of_before_the_checksums_go_on(tmp_path) -> None:
+    model = make_model()
+    model.train_step({k: tf.constant(v) for k, v in batch().items()})
+    seeds = [v for v in model.variables if "seed_generator" in v.path]
+    before = tf.train.Checkpoint(
+        student=model.student, optimizer=model.optimizer,
+        teacher=model.teacher, seeds=seeds,
+    )  # fmt: skip
+    tf.train.CheckpointManager(
+        before, str(tmp_path / "checkpoints"), max_to_keep=2
+    ).save(checkpoint_number=1)
+    assert files.completed_epochs(tmp_path) == 1
+    step, state = restored(tmp_path)
+    assert step == 1
+    assert same(state, state_of(model))
+
+
+class Killed(BaseException):
+    """The process is gone: nothing of it is done any more."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, when: int) -> list[str]:
+    """Let the process die before its n-th change of the disk."""
+    done: list[str] = []
+
+    def counted(name: str, real):
+        def call(*arguments: object, **options: object) -> object:
+            if len(done) >= when:
+                raise Killed
+            done.append(name)
+            return real(*arguments, **options)
+
+        return call
+
+    for module, names in (
+        (os, ("mkdir", "rename", "replace", "unlink", "fsync")),
+        (shutil, ("rmtree",)),
+    ):
+        for name in names:
+            real = getattr(module, name)
+            monkeypatch.setattr(module, name, counted(name, real))
+    return done
+
+
+def test_killed_at_any_change_of_the_disk(run, tmp_path) -> None:
+    """The state is that before the save or that after it, never another."""
+    run_dir, states = run
+    data = {k: tf.constant(v) for k, v in batch().items()}
+    found = []
+    for when in range(100):
+        copy = Path(shutil.copytree(run_dir, tmp_path / f"kill{when}"))
+        model = make_model()
+        saver = checkpoints_of(model, copy)
+        saver.restore()
+        model.train_step(data)
+        with pytest.MonkeyPatch.context() as patch:
+            done = kill_at(patch, when)
+            try:
+                saver.on_epoch_end(3)
+            except Killed:
+                ended = False
+            else:
+                ended = True
+        step, state = restored(copy)
+        found.append(step)
+        assert same(state, states[3] if step == 3 else state_of(model))
+        assert all(
+            files.fault_in(saved) is None for saved in files.newest_first(copy)
+        )
+        if ended:
+            break
+    assert ended
+    assert {"mkdir", "rename", "replace", "fsync", "rmtree"} <= set(done)
+    assert found == sorted(found)  # once it is there it stays
+    assert found[0] == 3
+    assert found[-1] == 4
+
+
+def test_what_a_kill_left_half_written_is_no_checkpoint(run) -> None:
+    run_dir, states = run
+    half = run_dir / "checkpoints" / ".epoch.tmp"
+    half.mkdir()
+    (half / "state.index").write_bytes(b"half")
+    step, _ = restored(run_dir)
+    assert step == 3
+    model = make_model()
+    saver = checkpoints_of(model, run_dir)
+    saver.restore()
+    saver.on_epoch_end(3)
+    assert not half.exists()
+    kept = json.loads((newest(run_dir) / "checksums.json").read_text())
+    assert set(kept) == set(FILES[:2])
+
+
+def test_a_failed_save_leaves_the_old_ones_and_no_rubbish(
+    run, monkeypatch
+) -> None:
+    run_dir, _ = run
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    saver = checkpoints_of(make_model(), run_dir)
+    with pytest.raises(OSError, match="No space left"):
+        saver.on_epoch_end(3)
+    assert [s.epoch for s in files.newest_first(run_dir)] == [3, 2]
+    names = {path.name for path in run_dir.rglob("*")}
+    assert not [name for name in names if "tmp" in name]
