@@ -22,6 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import small_run
+
 PHASES = ("step", "checkpoint", "validation", "between epochs")
 
 
@@ -114,6 +116,16 @@ class Killer:
             return counted
 
         return make_train_function
+
+
+def run_undisturbed(report: Path, arguments: list[str]) -> dict[str, float]:
+    """Call fit in a process; return the usual seconds of each phase."""
+    plan = {"phase": None, "report": str(report), "steps_per_epoch": 2**31}
+    file = report.with_suffix(".plan.json")
+    file.write_text(json.dumps(plan), encoding="utf-8")
+    command = [sys.executable, __file__, str(file), *arguments]
+    small_run.finish(small_run.start(command))
+    return json.loads(report.read_text(encoding="utf-8"))
 
 
 def main() -> int:

@@ -185,6 +185,9 @@ def write_scan(target: Path, arrays: dict[str, Any]) -> None:
     """Write an npz that exists only when it is complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    with beside.open("wb") as file:
-        np.savez(file, **arrays)
-    os.replace(beside, target)
+    try:
+        with beside.open("wb") as file:
+            np.savez(file, **arrays)
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)

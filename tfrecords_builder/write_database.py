@@ -97,15 +97,18 @@ def write_records(
 
     beside = work / f"{source.database}.records"
     shutil.rmtree(beside, ignore_errors=True)
-    shards = _write_shards(source, beside)
     folder = beside / source.database / TFDS_VERSION
-    num_records = write_index(folder, shards, [c.case for c in source.cases])
-    declared = describe(folder, num_records)
-    (folder / CASES_FILE).write_text(
-        json.dumps(declared, indent=1) + "\n", encoding="utf-8"
-    )
-    put_in_place(folder, target, work)
-    shutil.rmtree(beside)
+    try:
+        shards = _write_shards(source, beside)
+        cases = [case.case for case in source.cases]
+        declared = describe(folder, write_index(folder, shards, cases))
+        (folder / CASES_FILE).write_text(
+            json.dumps(declared, indent=1) + "\n", encoding="utf-8"
+        )
+        put_in_place(folder, target, work)
+    finally:
+        # Also when the disk is full: what is half-written takes its space.
+        shutil.rmtree(beside, ignore_errors=True)
     return declared
 
 

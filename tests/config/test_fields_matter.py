@@ -16,7 +16,7 @@ from tfpartial.evaluation import evaluate
 from tfpartial.inference.predict import predict_scan
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.phantom.make import make_case
-from tfpartial.training import fit
+from tfpartial.training import fit, runtime
 from tfpartial.volumes import Volume
 
 DATABASE = {
@@ -135,6 +135,23 @@ class MarksLeftHalf(keras.layers.Layer):
         return tf.concat([image, place, 0.3 * place * image], axis=-1)
 
 
+def determinism(experiment: Experiment) -> object:
+    """What is set before a run."""
+    done: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            tf.config.experimental,
+            "enable_op_determinism",
+            lambda: done.append("ops"),
+        )
+        patch.setattr(keras.utils, "set_random_seed", done.append)
+        options = experiment.fit
+        runtime.set_up_determinism(
+            experiment.seed, options.precision, options.deterministic
+        )
+    return done
+
+
 def prediction(experiment: Experiment) -> object:
     """Probabilities of a network that knows left from right."""
     image = keras.Input((None, None, None, 1))
@@ -214,6 +231,8 @@ CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
     (model, "fit.soft_dice", 0.5),
     (model, "fit.l1", 1e-3),
     (model, "fit.l2", 1e-3),
+    (determinism, "fit.deterministic", False),
+    (determinism, "seed", 5),
     (model, "nesterov:fit.optimizer.rho", 0.5),
     (model, "nesterov:fit.optimizer.momentum", 0.5),
     (model, "nesterov:fit.optimizer.epsilon", 0.5),

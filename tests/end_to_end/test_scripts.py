@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import subprocess
@@ -66,6 +67,14 @@ def test_a_run_describes_itself(finished_run: Path) -> None:
     assert (finished_run / "config.yaml").is_file()
     history = json.loads((finished_run / "validation.json").read_text("utf-8"))
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
+    metrics = json.loads((finished_run / "metrics.json").read_text("utf-8"))
+    assert [(e["epoch"], e["step"]) for e in metrics] == [
+        (1, 2),
+        (2, 4),
+        (3, 6),
+    ]
+    assert all(entry["loss/total"] > 0 for entry in metrics)
+    assert not [tag for tag in metrics[0] if tag.startswith("speed")]
 
 
 def test_tensorboard_tags(finished_run: Path) -> None:
@@ -99,6 +108,35 @@ def test_the_same_command_again_does_nothing(
     )  # fmt: skip
     assert "finished already" in text
     assert (finished_run / "student.weights.h5").read_bytes() == before
+
+
+def test_the_run_directory_is_enough_to_repeat_it(
+    workspace: Path, finished_run: Path, tmp_path: Path
+) -> None:
+    """From its config.yaml and the strategy in run.json: the same bits."""
+    about = json.loads((finished_run / "run.json").read_text("utf-8"))
+    assert about["cores_allowed"] >= 1
+    assert about["threads"] == {"intra_op": 0, "inter_op": 0}
+    copy = shutil.copytree(finished_run, tmp_path / "moved")
+    again = tmp_path / "again"
+    script("fit", "--config", copy / "config.yaml", "--strategy",
+           about["strategy"], "--run_dir", again)  # fmt: skip
+    assert _weights(again) == _weights(finished_run)
+    for name in ("metrics.json", "validation.json"):
+        assert (again / name).read_bytes() == (finished_run / name).read_bytes()
+    repeated = json.loads((again / "run.json").read_text("utf-8"))
+    about.pop("resumed", None)  # other tests call it again
+    assert repeated == about
+
+
+def test_two_fits_do_not_share_a_run_directory(
+    workspace: Path, finished_run: Path
+) -> None:
+    with (finished_run / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        text = script("fit", "--config", CONFIG, "--run_dir", finished_run,
+                      *overrides(workspace), expect=2)  # fmt: skip
+    assert "another fit works there" in text
 
 
 def test_another_experiment_in_the_run_dir_is_refused(
@@ -182,7 +220,7 @@ def test_resume_is_the_uninterrupted_run(
         list(map(str, command)), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL, cwd=REPOSITORY,
     )  # fmt: skip
-    while not (run_dir / "checkpoints" / "checkpoint").exists():
+    while not [*(run_dir / "checkpoints").glob("epoch-*")]:
         assert process.poll() is None
         time.sleep(0.05)
     process.kill()

@@ -1,10 +1,16 @@
 """A run folder gives back the networks that training wrote."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from tfpartial.errors import InputError
-from tfpartial.inference.load_network import load_network, load_run
+from tfpartial.inference.load_network import (
+    load_network,
+    load_run,
+    write_weights,
+)
 
 
 def test_student_and_teacher_are_what_was_saved(run):
@@ -57,3 +63,25 @@ def test_damaged_weights_are_refused(run, tmp_path):
     (tmp_path / "student.weights.h5").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="these weights do not fit"):
         load_network(load_run(tmp_path))
+
+
+def test_a_changed_bit_in_the_weights_is_noticed(run, tmp_path):
+    """HDF5 reads another number without a word; the hash of all does not."""
+    home = tmp_path / "run"
+    home.mkdir()
+    shutil.copy(run.run_dir / "config.yaml", home)
+    network = load_network(run)
+    write_weights(network, home, "student")
+    assert [path.name for path in home.glob("*.h5")] == ["student.weights.h5"]
+    read = load_network(load_run(home)).get_weights()
+    for a, b in zip(read, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    # In the middle of the first kernel, where only a number is stored.
+    path = home / "student.weights.h5"
+    content = bytearray(path.read_bytes())
+    kernel = network.get_weights()[0].tobytes()
+    place = content.index(kernel) + len(kernel) // 2
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged: expected weights of sha"):
+        load_network(load_run(home))

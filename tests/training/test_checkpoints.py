@@ -39,7 +39,7 @@ def checkpoints_of(model: MeanTeacher, run_dir: Path, keep: int = 2):
 def state_of(model: MeanTeacher) -> State:
     """Student, teacher and optimizer, copied."""
     networks = [*model.student.weights, *model.teacher.weights]
-    return [np.array(v) for v in [*networks, *model.optimizer.variables]]
+    return [v.numpy() for v in [*networks, *model.optimizer.variables]]
 
 
 def same(one: State, other: State) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from tiny_records import tiny_experiment
+from tiny_records import SPLITS, tiny_experiment
 
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
@@ -33,7 +34,13 @@ def declared(folder: Path) -> dict[str, Any]:
 
 def claim(raw: dict[str, Any], folder: Path) -> None:
     experiment = Experiment.model_validate(raw)
-    store: Any = SimpleNamespace(folder=Path(experiment.records_dir) / "full")
+    cases = [
+        SimpleNamespace(case=case, split=split)
+        for split, ids in SPLITS["full"].items()
+        for case in ids
+    ]
+    folder_of_records = Path(experiment.records_dir) / "full"
+    store: Any = SimpleNamespace(folder=folder_of_records, cases=cases)
     claim_run_dir(experiment, {"full": store}, folder / "run", {})
 
 
@@ -87,3 +94,9 @@ def test_fields_that_came_later_are_at_their_default(folder: Path) -> None:
     raw["fit"]["l2"] = 0.1
     with pytest.raises(InputError, match="differs in fit.l2"):
         claim(raw, folder)
+
+
+def test_the_splits_of_a_run_stay_with_it(folder: Path) -> None:
+    """In the form that `build.splits.file` reads, whoever decided them."""
+    written = json.loads((folder / "run" / "splits.json").read_text())
+    assert written == {"full": SPLITS["full"]}

@@ -77,6 +77,22 @@ def export_run(
     beside = out_dir.with_name(f".{out_dir.name}.tmp")
     shutil.rmtree(beside, ignore_errors=True)
     beside.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_checked(network, run, which, beside, onnx)
+        _replace(out_dir, beside)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return out_dir
+
+
+def _write_checked(
+    network: keras.Model,
+    run: LoadedRun,
+    which: Which,
+    beside: Path,
+    onnx: bool,
+) -> None:
+    """Write a SavedModel and compare it with predict."""
     _write_saved_model(network, run, beside)
     (beside / LABELS_FILE).parent.mkdir(exist_ok=True)
     (beside / LABELS_FILE).write_text(
@@ -93,10 +109,16 @@ def export_run(
         _write_onnx(network, run.window_shape, beside / ONNX_FILE)
         off = check_onnx(beside / ONNX_FILE, network, run.window_shape)
         log.info("ONNX against Keras: probabilities differ by %.1e", off)
+
+
+def _replace(out_dir: Path, beside: Path) -> None:
+    """Give a folder its name; an earlier one goes when the new one is there."""
+    before = out_dir.with_name(f".{out_dir.name}.old")
+    shutil.rmtree(before, ignore_errors=True)
     if out_dir.exists():
-        shutil.rmtree(out_dir)
+        out_dir.rename(before)
     beside.rename(out_dir)
-    return out_dir
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def _write_saved_model(

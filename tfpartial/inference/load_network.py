@@ -7,11 +7,13 @@ written by training. Out: `LoadedRun`, `keras.Model`.
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import h5py
 import keras
 
 from tfpartial.config import Experiment, load_experiment
@@ -21,6 +23,8 @@ from tfpartial.labels import LabelSpace
 from tfpartial.models import build_network
 
 Which = Literal["student", "teacher"]
+# HDF5 does not notice a changed bit in its arrays.
+_HASH_ATTRIBUTE = "sha256_of_values"
 
 
 @dataclass(frozen=True)
@@ -105,11 +109,36 @@ def network_of(experiment: Experiment, name: str) -> keras.Model:
     )
 
 
+def write_weights(network: keras.Model, run_dir: Path, name: str) -> None:
+    """Write `<name>.weights.h5` beside its place, then rename it there.
+
+    A hash of the values goes into the file, for `load_network`.
+    """
+    beside = run_dir / f".{name}.tmp.weights.h5"
+    try:
+        network.save_weights(beside, overwrite=True)
+        with h5py.File(beside, "r+") as file:
+            file.attrs[_HASH_ATTRIBUTE] = hash_of_values(network)
+        os.replace(beside, run_dir / f"{name}.weights.h5")
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def hash_of_values(network: keras.Model) -> str:
+    """Return the sha256 of all weights, in order, as hex."""
+    digest = hashlib.sha256()
+    for values in network.get_weights():
+        digest.update(f"{values.dtype}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
 def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
     """Build the declared network and load its trained weights.
 
     Raises:
-        InputError: the weights are missing, or belong to another network.
+        InputError: the weights are missing, damaged, or belong to another
+            network.
     """
     path = run.weights_path(which)
     network = network_of(run.experiment, which)
@@ -118,6 +147,8 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
             # Keras only warns where a layer finds no weights in the file.
             warnings.simplefilter("error", UserWarning)
             network.load_weights(path)
+        with h5py.File(path) as file:
+            expected = file.attrs.get(_HASH_ATTRIBUTE)  # none: an older file
     except (ValueError, OSError, KeyError, UserWarning) as error:
         raise InputError(
             f"{path}: these weights do not fit the network that "
@@ -125,4 +156,12 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
             f"({run.experiment.network.name}, {run.space.num_labels} labels): "
             f"{error}. Restore the config of the run, or train again."
         ) from error
+    found = hash_of_values(network)
+    if expected is not None and found != expected:
+        raise InputError(
+            f"{path}: damaged: expected weights of sha256 {expected:.12}, "
+            f"found {found:.12}. Bring the file back from a backup; or remove "
+            f"the newest folder in {run.run_dir / 'checkpoints'} and call fit "
+            f"again, which repeats the last epoch and writes the file anew."
+        )
     return network

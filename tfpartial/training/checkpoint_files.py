@@ -126,7 +126,9 @@ def fault_in(saved: Saved) -> str | None:
             return f"{name}: expected {size} bytes, found {path.stat().st_size}"
         found = file_hash(path)
         if found != sha256:
-            return f"{name}: expected sha256 {sha256:.12}, found {found:.12}"
+            return (
+                f"{name}: expected sha256 {sha256} ({SUMS_FILE}), found {found}"
+            )
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfpartial.errors import InputError
+from tfpartial.inference.load_network import write_weights
 from tfpartial.training import checkpoint_files as files
 from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
 
@@ -130,13 +130,3 @@ class Checkpoints(keras.callbacks.Callback):
 
 def _is_finite(network: keras.Model) -> bool:
     return all(np.isfinite(values).all() for values in network.get_weights())
-
-
-def write_weights(network: keras.Model, run_dir: Path, name: str) -> None:
-    """Write `<name>.weights.h5` beside its place, then rename it there."""
-    beside = run_dir / f".{name}.tmp.weights.h5"
-    try:
-        network.save_weights(beside, overwrite=True)
-        os.replace(beside, run_dir / f"{name}.weights.h5")
-    finally:
-        beside.unlink(missing_ok=True)

@@ -51,9 +51,9 @@ def fit(
         strategy_name: "none", "mirrored" or "multi_worker".
 
     Returns:
-        The run directory: config.yaml, run.json, student.weights.h5,
-        teacher.weights.h5, metrics.json, validation.json, checkpoints/,
-        tensorboard/.
+        The run directory: config.yaml, run.json, splits.json,
+        student.weights.h5, teacher.weights.h5, metrics.json,
+        validation.json, checkpoints/, tensorboard/.
 
     Raises:
         InputError: records missing, the run directory belongs to another

@@ -57,6 +57,9 @@ def claim_run_dir(
     run_dir.mkdir(parents=True, exist_ok=True)
     write_whole(about, json.dumps(description, indent=1))
     if not config.exists():
+        # The splits file of the config may be gone when the run is repeated.
+        text = json.dumps(_splits_of(stores), indent=1)
+        write_whole(run_dir / "splits.json", text)
         write_resolved(experiment, run_dir / ".config.tmp")
         os.replace(run_dir / ".config.tmp", config)
 
@@ -67,6 +70,18 @@ def hash_of_records(stores: dict[str, RecordStore]) -> dict[str, str]:
         name: _sha256(store.folder / "cases.json")
         for name, store in stores.items()
     }
+
+
+def _splits_of(
+    stores: dict[str, RecordStore],
+) -> dict[str, dict[str, list[str]]]:
+    """Return what `build.splits.file` takes: who trained, who did not."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, store in stores.items():
+        for case in store.cases:
+            splits = found.setdefault(name, {})
+            splits.setdefault(case.split, []).append(case.case)
+    return found
 
 
 def _with_defaults(declared: Any) -> Any:
