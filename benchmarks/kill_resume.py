@@ -65,8 +65,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.work_dir or Path(temporary)
         kills = measure(folder.resolve(), arguments)
-    for kill in kills:
-        print(json.dumps(asdict(kill)))
     result = summary(kills, arguments.strategy)
     print(json.dumps(result))
     return int(result["identical"] != result["kills"])
@@ -178,6 +176,7 @@ class Trial:
         for kill, step in zip(kills, resumed, strict=True):
             kill.resumed_after_step = step
             kill.identical = same
+            print(json.dumps(asdict(kill)), flush=True)
         return kills
 
     def _kill(self, run_dir: Path, number: int, plan: dict[str, Any]) -> Kill:

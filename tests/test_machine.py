@@ -141,6 +141,14 @@ def test_a_folder_that_cannot_be_written_is_bad_input() -> None:
         read_only()
 
 
+def test_a_file_that_may_not_be_read_is_bad_input() -> None:
+    with (
+        pytest.raises(InputError, match="/x/y: expected permission .*denied"),
+        explained("building records", "records"),
+    ):
+        no_permission()
+
+
 def test_other_errors_pass() -> None:
     with pytest.raises(KeyError), explained("training", "run"):
         raise KeyError("a mistake in the program")

@@ -31,6 +31,7 @@ _BY_ERRNO: dict[int | None, Cause] = {
     errno.EPERM: "not_writable",
     errno.ENOMEM: "memory",
 }
+_READ_ONLY = os.strerror(errno.EROFS)
 # TensorFlow's classes by name, since this room does without it.
 _BY_NAME: dict[str, Cause] = {
     "PermissionDeniedError": "not_writable",
@@ -41,7 +42,7 @@ _BY_TEXT: dict[str, Cause] = {
     os.strerror(errno.EDQUOT): "full",
     os.strerror(errno.EFBIG): "full",
     "Not enough disk space": "full",
-    os.strerror(errno.EROFS): "not_writable",
+    _READ_ONLY: "not_writable",
     os.strerror(errno.ENOMEM): "memory",
     "bad_alloc": "memory",
 }
@@ -72,11 +73,15 @@ def explained(
             raise
         place = _place_of(error) or Path(folder)
         if cause == "not_writable":
+            told = _last_line(error)
+            expected = (
+                "a place that can be written to"
+                if _READ_ONLY in told
+                else "permission to use it"
+            )
             raise InputError(
-                f"{place}: expected a place that can be written to, found "
-                f"none ({_last_line(error)}) while {doing}. Change its "
-                f"permissions, or choose another folder, and repeat the "
-                f"command."
+                f"{place}: expected {expected}, found '{told}' while {doing}. "
+                f"Change that, or choose another place, and repeat the command."
             ) from error
         raise MachineError(_said(cause, doing, place, less_memory)) from error
 
@@ -145,4 +150,6 @@ def _last_line(error: BaseException) -> str:
     for one in _chain(error):
         if isinstance(one, OSError) and one.strerror:
             return one.strerror
+        if _READ_ONLY in str(one):
+            return _READ_ONLY
     return str(error).strip().splitlines()[-1][:200]

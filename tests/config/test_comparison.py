@@ -80,9 +80,16 @@ def test_what_decides_a_training() -> None:
     same = load_experiment(CONFIGS / "phantom.yaml", free)
     assert deciding_fields(same) == before
     for field in ("seed=1", "fit.soft_dice=1.0", "sampling.label_share=0.1",
+                  "fit.deterministic=false",
                   "databases.0.exclude=[supine_01]"):  # fmt: skip
         other = load_experiment(CONFIGS / "phantom.yaml", [field])
         assert deciding_fields(other) != before, field
+
+
+def test_a_field_that_came_later_decides_only_when_it_is_used() -> None:
+    """Comparisons begun before it existed keep the hash of their runs."""
+    experiment = load_experiment(CONFIGS / "phantom.yaml")
+    assert "deterministic" not in deciding_fields(experiment)["fit"]
 
 
 def test_stages_of_the_networks() -> None:

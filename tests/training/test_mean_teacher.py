@@ -157,13 +157,14 @@ def _fit(strategy: tf.distribute.Strategy | None) -> MeanTeacher:
     else:
         with strategy.scope():
             model = run()
-    model.fit(_dataset(4, rows=2), verbose=0, shuffle=False)
+    model.fit(_dataset(20, rows=2), verbose=0, shuffle=False)
     return model
 
 
 def test_two_replicas_are_one(two_replicas: tf.distribute.Strategy) -> None:
     """Adam, clipping, soft Dice, L1/L2, dropout; a replica that counts nothing.
 
+    20 steps; each tensor is compared by max|difference| / max|weight|.
     Row 1 of every batch carries no information, so that the second replica
     never counts a voxel: a mean of per-replica means would halve the loss.
     """
@@ -174,7 +175,7 @@ def test_two_replicas_are_one(two_replicas: tf.distribute.Strategy) -> None:
         ):
             a, b = a.numpy(), b.numpy()
             scale = np.abs(a).max() + 1e-12
-            assert np.abs(a - b).max() / scale < 1e-4, (kind, a.shape)
+            assert np.abs(a - b).max() / scale < 1e-5, (kind, a.shape)
     logs_one, logs_two = one.get_metrics_result(), two.get_metrics_result()
     for key, value in logs_one.items():
         assert float(logs_two[key]) == pytest.approx(float(value), rel=1e-4)

@@ -111,6 +111,18 @@ def test_a_failed_collective_is_explained(listening, monkeypatch) -> None:
         raise failure
 
 
+def test_a_mistake_in_the_program_keeps_its_traceback(
+    listening, monkeypatch
+) -> None:
+    monkeypatch.setattr(peers, "_PATIENCE_SECONDS", 0.1)
+    mistake = tf.errors.InvalidArgumentError(None, None, "shapes differ")
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError),
+        peers.watched(fake_cluster(listening[1])),
+    ):
+        raise mistake
+
+
 def test_other_errors_pass_at_once(listening, monkeypatch) -> None:
     monkeypatch.setattr(peers, "gather", lambda *_: None)
     with pytest.raises(InputError), peers.watched(fake_cluster(listening[1])):

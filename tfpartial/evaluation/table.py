@@ -178,10 +178,16 @@ def without_nan(value: Any) -> Any:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write beside the goal, then rename: a kill leaves no half file."""
+    """Write beside the goal, then rename: a kill leaves no half file.
+
+    Flushed before it gets its name: nor does a loss of power.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

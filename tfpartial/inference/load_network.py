@@ -119,6 +119,8 @@ def write_weights(network: keras.Model, run_dir: Path, name: str) -> None:
         network.save_weights(beside, overwrite=True)
         with h5py.File(beside, "r+") as file:
             file.attrs[_HASH_ATTRIBUTE] = hash_of_values(network)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
         os.replace(beside, run_dir / f"{name}.weights.h5")
     finally:
         beside.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from tfpartial.inference.load_network import file_hash
 FOLDER = "checkpoints"
 SUMS_FILE = "checksums.json"
 _BEING_WRITTEN = ".epoch.tmp"
+_BEING_REMOVED = ".epoch.old"
 _NAME = re.compile(r"epoch-(\d{5,})")
 # Written before checkpoints were folders; TensorFlow's own CRC guards them.
 _NAME_BEFORE = re.compile(r"ckpt-(\d+)\.index")
@@ -78,8 +79,9 @@ def begin(run_dir: Path, epoch: int) -> Saved:
 
 
 def discard(run_dir: Path) -> None:
-    """Remove what a killed or failed call left half-written."""
-    shutil.rmtree(run_dir / FOLDER / _BEING_WRITTEN, ignore_errors=True)
+    """Remove what a killed or failed call left half-done."""
+    for name in (_BEING_WRITTEN, _BEING_REMOVED):
+        shutil.rmtree(run_dir / FOLDER / name, ignore_errors=True)
 
 
 def finish(run_dir: Path, written: Saved, keep: int) -> None:
@@ -99,7 +101,9 @@ def finish(run_dir: Path, written: Saved, keep: int) -> None:
     written.folder.rename(place)
     _flush(place.parent)
     for old in newest_first(run_dir)[keep:]:
-        shutil.rmtree(old.folder)
+        # A name that is there belongs to a whole one, to the very end.
+        old.folder.rename(place.parent / _BEING_REMOVED)
+        discard(run_dir)
 
 
 def fault_in(saved: Saved) -> str | None:

@@ -76,6 +76,11 @@ def fit(
         with strategy.scope():
             model = build_model(experiment)
         # Every check comes before the directory: a refused run leaves none.
+        told = {
+            "the config": deciding_fields(experiment),
+            "the records": hash_of_records(stores),
+        }
+        check_agreement(strategy, told)
         if worker == 0:
             held.enter_context(folder_lock(run_dir, "another fit"))
             description = runtime.describe_run(strategy_name, strategy)
@@ -85,25 +90,10 @@ def fit(
                 model, run_dir, options.keep_checkpoints, worker
             )
             step = checkpoints.restore()
-        _check_workers(experiment, strategy, stores, step)
+        check_agreement(strategy, {"the step that run_dir holds": step})
         _say_plan(experiment, strategy, stores, step)
         _train(experiment, strategy, stores, model, step, checkpoints)
     return run_dir
-
-
-def _check_workers(
-    experiment: Experiment,
-    strategy: tf.distribute.Strategy,
-    stores: dict[str, RecordStore],
-    step: int,
-) -> None:
-    """Refuse several workers that would train different things."""
-    told = {
-        "the config": deciding_fields(experiment),
-        "the records": hash_of_records(stores),
-        "the step that their last checkpoint holds": step,
-    }
-    check_agreement(strategy, told)
 
 
 def _train(

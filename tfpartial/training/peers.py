@@ -32,13 +32,11 @@ _EVERY_SECONDS = 5.0
 _CONNECT_SECONDS = 5.0
 _MISSES = 2
 _PATIENCE_SECONDS = 15.0
-# What a collective op makes of a worker that is gone.
+# What a collective op makes of a worker that is gone, or too busy to answer.
 _OUT_OF_TOUCH = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
     tf.errors.UnavailableError,
 )
 _AGAIN = (
@@ -133,19 +131,21 @@ def watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
     try:
         yield
         gather(strategy, [0])  # who leaves first would seem dead
-    except _OUT_OF_TOUCH as error:
-        message = watch.lost() or (
-            "the workers lost touch, though all of them answer: TensorFlow "
-            f"said '{_first_line(error)}'. A worker may be out of processor "
-            f"time or memory. {_AGAIN}"
-        )
-        raise MachineError(message) from error
+    except tf.errors.OpError as error:
+        message = watch.lost()
+        if message is None and not isinstance(error, _OUT_OF_TOUCH):
+            raise
+        raise MachineError(message or _lost_touch(error)) from error
     finally:
         watch.stop()
 
 
-def _first_line(error: Exception) -> str:
-    return str(getattr(error, "message", error)).strip().splitlines()[0][:200]
+def _lost_touch(error: tf.errors.OpError) -> str:
+    said = str(error.message).strip().splitlines()[0][:200]
+    return (
+        f"the workers lost touch, though all of them answer: TensorFlow said "
+        f"'{said}'. A worker may be out of processor time or memory. {_AGAIN}"
+    )
 
 
 def peers_of(strategy: tf.distribute.Strategy) -> dict[int, str]:
