@@ -116,6 +116,7 @@ def planned(runs: int, seed: int) -> list[list[dict[str, Any]]]:
                 {
                     "phase": phase,
                     "epoch": epoch,
+                    "skip": draw.randrange(STEPS) if phase == "step" else 0,
                     "share": draw.random(),
                     # Only the first worker validates.
                     "worker": 0

@@ -2,11 +2,12 @@
 
     python benchmarks/killed_fit.py PLAN.json <flags and overrides of fit>
 
-PLAN.json holds {"phase", "epoch", "share", "seconds", "report"}: kill in the
-first such phase at or after the epoch, after `share` of the `seconds` that it
-usually takes. Without a phase nothing is killed, and the report holds what
-each phase takes. SIGKILL cannot be caught: to the program it is the same
-whoever sends it; from inside it hits the phase that was asked for.
+PLAN.json holds {"phase", "epoch", "skip", "share", "seconds", "report",
+"steps_per_epoch"}: kill in the first such phase at or after the epoch, or that
+many later, after `share` of the `seconds` that it usually takes. Without a
+phase nothing is killed, and the report holds what each phase takes. SIGKILL
+cannot be caught: to the program it is the same whoever sends it; from inside
+it hits the phase that was asked for.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Killer:
         self.phase: str | None = None
         self.epoch = 0
         self.entered = 0.0
+        self.skip = plan.get("skip", 0)
+        self.due = False
         self.lock = threading.RLock()
         self.taken: dict[str, list[float]] = {phase: [] for phase in PHASES}
 
@@ -43,7 +46,10 @@ class Killer:
         with self.lock:
             self.phase, self.epoch = phase, epoch
             self.entered = time.perf_counter()
-        if self._is_it():
+        if self._is_it() and self.skip:
+            self.skip -= 1
+        elif self._is_it():
+            self.due = True
             delay = self.plan["share"] * self.plan["seconds"]
             threading.Thread(
                 target=self._kill_after, args=(delay,), daemon=True
@@ -53,7 +59,7 @@ class Killer:
         """The program ends a phase; a kill that is due comes now."""
         if self.phase is None:
             return
-        if self._is_it():
+        if self.due:
             self.kill()
         with self.lock:
             self.taken[self.phase].append(time.perf_counter() - self.entered)
@@ -70,8 +76,7 @@ class Killer:
     def _kill_after(self, delay: float) -> None:
         time.sleep(delay)
         with self.lock:  # nobody leaves the phase meanwhile
-            if self._is_it():
-                self.kill()
+            self.kill()
 
     def kill(self) -> None:
         """Say where, and be gone."""
