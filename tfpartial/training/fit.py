@@ -46,6 +46,8 @@ def fit(
 ) -> Path:
     """Train until the last epoch; go on where an earlier call stopped.
 
+    If another worker is gone, the process ends with exit code 3.
+
     Args:
         experiment: everything declared; its records must have been built.
         strategy_name: "none", "mirrored" or "multi_worker".
@@ -59,7 +61,6 @@ def fit(
         InputError: records missing, the run directory belongs to another
             experiment or is in use, its checkpoints are damaged, or the
             workers do not do the same.
-        MachineError: another worker is gone.
         NonFiniteLossError: the loss of a step is not finite.
     """
     strategy = runtime.make_strategy(strategy_name, experiment.fit.devices)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -24,14 +24,12 @@ import tensorflow as tf
 
 from tfpartial.errors import InputError, MachineError
 
-log = logging.getLogger(__name__)
-
-# Found dead after two misses in a row: at most 5 + 5 s of waiting and as much
-# of trying to connect. TensorFlow's own error comes earlier or later.
-_EVERY_SECONDS = 5.0
+# Found dead after two misses in a row: at most 6 s of waiting, and 10 s of
+# trying to connect where a machine is gone.
+_EVERY_SECONDS = 3.0
 _CONNECT_SECONDS = 5.0
 _MISSES = 2
-_PATIENCE_SECONDS = 15.0
+_PATIENCE_SECONDS = 17.0
 # What a collective op makes of a worker that is gone, or too busy to answer.
 _OUT_OF_TOUCH = (
     tf.errors.AbortedError,
@@ -60,9 +58,6 @@ class PeerWatch:
         """
         self._peers = dict(peers)
         self._stop = threading.Event()
-        self._found = threading.Event()
-        self._expected = threading.Event()
-        self.message = ""
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -70,36 +65,29 @@ class PeerWatch:
         """Watch no longer: the others may leave."""
         self._stop.set()
 
-    def lost(self) -> str | None:
-        """Return which worker is gone; wait as long as finding it may take.
-
-        For who caught an error of a collective op, and wonders why.
-        """
-        self._expected.set()
-        self._found.wait(_PATIENCE_SECONDS)
-        return self.message or None
-
     def _watch(self) -> None:
         misses = dict.fromkeys(self._peers, 0)
         while not self._stop.wait(_EVERY_SECONDS):
             for index, address in self._peers.items():
                 misses[index] = 0 if answers(address) else misses[index] + 1
-                if misses[index] >= _MISSES:
-                    self._say(index, address)
+                if misses[index] >= _MISSES and not self._stop.is_set():
+                    end_process(
+                        f"worker {index} ({address}) does not answer: it was "
+                        f"ended, or its machine is gone; its own output may "
+                        f"say why. {_AGAIN}"
+                    )
                     return
 
-    def _say(self, index: int, address: str) -> None:
-        if self._stop.is_set():
-            return
-        self.message = (
-            f"worker {index} ({address}) does not answer: it was ended, or its "
-            f"machine is gone; its own output may say why. {_AGAIN}"
-        )
-        self._found.set()
-        if not self._expected.is_set():  # nobody else will say it
-            sys.stdout.flush()
-            print(f"error: {self.message}", file=sys.stderr, flush=True)
-            os._exit(MachineError.exit_code)
+
+def end_process(message: str) -> None:
+    """Say why, and end with the exit code of a `MachineError`, at once.
+
+    An exception would not reach a main thread that waits in a collective op,
+    and TensorFlow's clean-up may wait for the worker that is gone.
+    """
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    os._exit(MachineError.exit_code)
 
 
 def answers(address: str) -> bool:
@@ -118,10 +106,8 @@ def answers(address: str) -> bool:
 def watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Watch the other workers while the body runs; wait for them at its end.
 
-    Without other workers it does nothing.
-
-    Raises:
-        MachineError: a collective op failed because a worker is gone.
+    Without other workers it does nothing. If one of them is gone, the process
+    ends with a message and exit code 3.
     """
     peers = peers_of(strategy)
     if not peers:
@@ -132,10 +118,11 @@ def watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
         yield
         gather(strategy, [0])  # who leaves first would seem dead
     except tf.errors.OpError as error:
-        message = watch.lost()
-        if message is None and not isinstance(error, _OUT_OF_TOUCH):
-            raise
-        raise MachineError(message or _lost_touch(error)) from error
+        # A collective op often fails before the watch knows who is gone.
+        time.sleep(_PATIENCE_SECONDS)
+        if isinstance(error, _OUT_OF_TOUCH):
+            end_process(_lost_touch(error))
+        raise
     finally:
         watch.stop()
 
