@@ -8,7 +8,18 @@ and exit code 2 or 3.
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 from collections.abc import Iterable
+
+# A fault quotes what was found: a file decides how long that is.
+MAX_FAULT_LENGTH = 3000
+MAX_SHOWN_LENGTH = 200
+# Enough to act on; a file decides how many it has.
+MAX_FAULTS = 1000
+MAX_SUGGESTIONS = 1000
+_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class InputError(ValueError):
@@ -16,11 +27,14 @@ class InputError(ValueError):
 
     Attributes:
         faults: one complete sentence group per fault (file, expected, found,
-            remedy).
+            remedy); one line of printable text each, at most 3,000
+            characters: what files hold cannot command a terminal.
     """
 
     def __init__(self, *faults: str) -> None:
-        self.faults: tuple[str, ...] = faults or ("Unspecified input error.",)
+        self.faults: tuple[str, ...] = tuple(map(_one_line, faults)) or (
+            "Unspecified input error.",
+        )
         super().__init__("\n".join(self.faults))
 
 
@@ -48,16 +62,19 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: list[str] = []
+        self._more = 0
 
     def add(self, fault: str | InputError) -> None:
         """Remember a fault, or all the faults of a caught `InputError`."""
-        if isinstance(fault, InputError):
-            self._faults.extend(fault.faults)
-        else:
-            self._faults.append(fault)
+        new = fault.faults if isinstance(fault, InputError) else (fault,)
+        room = MAX_FAULTS - len(self._faults)
+        self._faults += new[:room]
+        self._more += len(new[room:])
 
     def raise_if_any(self) -> None:
         """Raise `InputError` with everything added so far."""
+        if self._more:
+            raise InputError(*self._faults, f"... and {self._more} more.")
         if self._faults:
             raise InputError(*self._faults)
 
@@ -71,5 +88,26 @@ class Faults:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the closest known word, or ""."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    if len(word) > MAX_SHOWN_LENGTH:
+        return ""
+    compared = list(itertools.islice(known, MAX_SUGGESTIONS))
+    close = difflib.get_close_matches(word, compared, n=1, cutoff=0.5)
     return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def shown(value: object) -> str:
+    """Return what a message quotes of a value: its repr, cut if long."""
+    text = repr(value)
+    if len(text) <= MAX_SHOWN_LENGTH:
+        return text
+    return f"{text[:MAX_SHOWN_LENGTH]}... ({len(text)} characters)"
+
+
+def _one_line(fault: str) -> str:
+    """Join lines, escape what does not print, cut the middle if long."""
+    line = _LINE_BREAK.sub(" ", fault.strip())
+    line = _UNPRINTABLE.sub(lambda c: repr(c.group())[1:-1], line)
+    if len(line) <= MAX_FAULT_LENGTH:
+        return line
+    half = MAX_FAULT_LENGTH // 2
+    return f"{line[:half]} [...] {line[-half:]}"

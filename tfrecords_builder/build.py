@@ -200,7 +200,6 @@ def _identities(
                         database=plan.database.name,
                         case=job.case.case_id,
                         split=split,
-                        file=str(job.case.image_path),
                         exact_hash=str(scan["exact_hash"]),
                     )
                 )
@@ -211,7 +210,6 @@ def _identities(
                 database=declared["database"],
                 case=entry["case"],
                 split=entry["split"],
-                file=entry["image_path"],
                 exact_hash=entry["exact_hash"],
             )
             for entry in declared["cases"]

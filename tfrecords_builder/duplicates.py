@@ -1,6 +1,6 @@
 """The same scan twice: across splits a fault, within one a warning.
 
-In: (database, case, split, file, exact voxel hash) of every scan.
+In: (database, case, split, exact voxel hash) of every scan.
 Out: warnings, or `InputError`. Trap 9 of tests/traps.
 """
 
@@ -14,16 +14,15 @@ from tfpartial.errors import Faults
 
 @dataclass(frozen=True)
 class ScanIdentity:
-    """Which scan, where it came from and what it is used for."""
+    """Which scan, and what it is used for."""
 
     database: str
     case: str
     split: str
-    file: str
     exact_hash: str
 
     def __str__(self) -> str:
-        return f"{self.file} ({self.database}/{self.case}, {self.split})"
+        return f"{self.database}/{self.case} ({self.split})"
 
 
 def check_duplicates(scans: Iterable[ScanIdentity]) -> list[str]:
@@ -33,8 +32,7 @@ def check_duplicates(scans: Iterable[ScanIdentity]) -> list[str]:
         One sentence per group of equal scans within one split.
 
     Raises:
-        InputError: equal scans in different splits, each group with its
-            files.
+        InputError: equal scans in different splits, each group by names.
     """
     groups: dict[str, list[ScanIdentity]] = {}
     for scan in scans:
@@ -44,14 +42,14 @@ def check_duplicates(scans: Iterable[ScanIdentity]) -> list[str]:
         for group in groups.values():
             if len(group) == 1:
                 continue
-            files = " = ".join(str(scan) for scan in group)
+            same = " = ".join(str(scan) for scan in group)
             if len({scan.split for scan in group}) > 1:
                 faults.add(
-                    f"the same scan in different splits: {files}. What is "
+                    f"the same scan in different splits: {same}. What is "
                     "trained on cannot be tested on: exclude one of them "
                     "('exclude:' of its database), or give both one split "
                     "('build.splits.file')."
                 )
             else:
-                warnings.append(f"the same scan twice in one split: {files}")
+                warnings.append(f"the same scan twice in one split: {same}")
     return sorted(warnings)

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tfpartial.data.record_schema import SCHEMA_VERSION
-from tfpartial.errors import InputError
+from tfpartial.documents import read_json
+from tfpartial.errors import InputError, shown
 from tfpartial.labels import LabelSpace
 
 PROJECT_FILE = "project.json"
@@ -76,9 +77,9 @@ def write_log(records_dir: Path, message: str) -> None:
 def content_of(records_dir: Path) -> str | None:
     """Return what a records folder holds; None if it is none."""
     try:
-        text = (records_dir / PROJECT_FILE).read_text(encoding="utf-8")
-        return json.loads(text).get("content", BUILT)
-    except (OSError, ValueError, AttributeError):
+        project = read_json(records_dir / PROJECT_FILE, "a project", "")
+        return project.get("content", BUILT)
+    except (InputError, AttributeError):
         return None
 
 
@@ -125,19 +126,20 @@ def _claim(records_dir: Path, space: LabelSpace, content: str) -> None:
 
 
 def _check_project(marker: Path, space: LabelSpace, content: str) -> None:
+    project = read_json(marker, "a project of records", _ELSEWHERE)
     try:
-        project = json.loads(marker.read_text(encoding="utf-8"))
         kind, labels = project["format"], tuple(project["label_names"])
         schema = int(project["schema_version"])
         held = project.get("content", BUILT)
-    except (ValueError, KeyError, TypeError) as error:
+        described = ", ".join(labels[1:])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{marker}: not readable as a project of records ({error!r}). "
-            + _ELSEWHERE
+            f"{marker}: expected another document, found one that is not "
+            f"readable as a project of records ({error!r}). {_ELSEWHERE}"
         ) from None
     if kind != _FORMAT:
         raise InputError(
-            f"{marker}: expected format '{_FORMAT}', found '{kind}'. "
+            f"{marker}: expected format '{_FORMAT}', found {shown(kind)}. "
             + _ELSEWHERE
         )
     if schema > SCHEMA_VERSION:
@@ -148,8 +150,8 @@ def _check_project(marker: Path, space: LabelSpace, content: str) -> None:
         )
     if labels != space.names:
         raise InputError(
-            f"{marker}: records of another project, with the labels "
-            f"{', '.join(labels[1:])}; the config declares "
+            f"{marker}: records of another project: found the labels "
+            f"{described}, expected those of the config, "
             f"{', '.join(space.names[1:])}. {_ELSEWHERE}"
         )
     if held != content:

@@ -19,6 +19,7 @@ import numpy as np
 
 from tfpartial.config import Experiment
 from tfpartial.config.meaning import label_space_of
+from tfpartial.data.cases_file import sealed
 from tfpartial.data.record_schema import (
     CASES_FILE,
     INDEX_FILE,
@@ -27,7 +28,7 @@ from tfpartial.data.record_schema import (
     TFDS_VERSION,
 )
 from tfpartial.labels import bitmask_from_vector, resolved_labels
-from tfrecords_builder.fingerprints import input_files, versions
+from tfrecords_builder.fingerprints import versions
 from tfrecords_builder.plan import Plan
 from tfrecords_builder.scans import ScanJob
 from tfrecords_builder.statistics import database_statistics, value_names
@@ -101,7 +102,7 @@ def write_records(
     try:
         shards = _write_shards(source, beside)
         cases = [case.case for case in source.cases]
-        declared = describe(folder, write_index(folder, shards, cases))
+        declared = sealed(describe(folder, write_index(folder, shards, cases)))
         (folder / CASES_FILE).write_text(
             json.dumps(declared, indent=1) + "\n", encoding="utf-8"
         )
@@ -187,7 +188,8 @@ def _declared(
         "annotated": _names(np.any(annotated, axis=0), space.names),
         "block_shape": experiment.build.block_shape,
         **experiment.preprocess.model_dump(mode="json"),
-        "declaration": database.model_dump(mode="json"),
+        # Not where the scans lie: a folder's name may say who the patient is.
+        "declaration": database.model_dump(mode="json", exclude={"path"}),
         "versions": versions(),
         "index": INDEX_FILE,
         "num_records": num_records,
@@ -218,8 +220,6 @@ def _case_entry(plan: Plan, number: int, scan: Any) -> dict[str, Any]:
         "source_value_counts": scan["source_value_counts"].tolist(),
         "fingerprint": plan.case_fingerprints[number],
         "exact_hash": str(scan["exact_hash"]),
-        "image_path": str(case.image_path),
-        "files": {k: str(path) for k, path in input_files(case).items()},
     }
 
 

@@ -61,7 +61,7 @@ def test_every_fault_at_once_with_a_suggestion(tmp_path: Path) -> None:
     }
     text = _faults(_write(tmp_path, content))
     assert "unknown key 'fit.epoch'. Did you mean 'epochs'?" in text
-    assert "'fit.steps_per_epoch': Input should be greater than" in text
+    assert "'fit.steps_per_epoch': expected greater than" in text
     assert "Did you mean 'rotation_degrees'?" in text
 
 

@@ -135,7 +135,7 @@ def test_a_name_that_is_none_is_a_fault(tmp_path: Path, name: object) -> None:
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"preset": "huge"}, "'network.preset': Input should be 'wide' or"),
+        ({"preset": "huge"}, "'network.preset': expected 'wide' or"),
         ({"widths": [0]}, "'network.widths.0'"),
         ({"residual_layers": [1]}, "'network.residual_layers.0'"),
         ({"dropout": [1.0]}, "'network.dropout.0'"),
@@ -146,4 +146,4 @@ def test_sizes_are_checked(tmp_path: Path, section: dict, words: str) -> None:
 
 
 def test_a_section_is_a_mapping(tmp_path: Path) -> None:
-    assert "'network': Input should be a valid dict" in faults(tmp_path, "x")
+    assert "'network': expected a valid dict" in faults(tmp_path, "x")

@@ -155,7 +155,7 @@ def test_faults_of_nnunet_files_come_together(nnunet):
     )
     assert "a_0001.nii.gz: expected one channel (_0000), found chann" in text
     assert "odd.nii.gz: expected a name such as <case>_0000.nii.gz" in text
-    assert "'numTraining' states 2 cases, found 3" in text
+    assert "'numTraining': expected 2 cases, found 3" in text
     assert "1 label map(s) without a scan in imagesTr: d" in text
     assert "label map not found for 1 case(s)" in text
     assert "'exclude' names case 'bb'" in text

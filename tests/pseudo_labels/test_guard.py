@@ -11,6 +11,7 @@ from pseudo_cases import NETWORK, SPLITS, experiment_of, write_run
 
 from tfpartial.cli.stages import ensure_phantom_records
 from tfpartial.config import Phantom
+from tfpartial.data.cases_file import sealed
 from tfpartial.errors import InputError
 from tfpartial.inference.load_network import load_run
 from tfpartial.pseudo_labels.make import pseudo_label
@@ -67,7 +68,7 @@ def test_a_validation_scan_must_be_unseen_as_well(
     for entry in cases["cases"]:
         if entry["case"] == "f2":
             entry |= {"case": "zzz", "split": "train"}
-    path.write_text(json.dumps(cases))
+    path.write_text(json.dumps(sealed(cases)))
     trained = experiment_of(folder, records_dir=str(renamed))
     run = write_run(tmp_path / "sl1", trained)
     text = refused(experiment, run, tmp_path / "pl", segmented)
@@ -91,7 +92,7 @@ def test_a_test_scan_is_never_filled_in(
     twin = next(c for c in some["cases"] if c["case"] == "s1")["exact_hash"]
     path, full = cases_of("full")
     next(c for c in full["cases"] if c["split"] == "test")["exact_hash"] = twin
-    path.write_text(json.dumps(full))
+    path.write_text(json.dumps(sealed(full)))
     changed = experiment_of(folder, records_dir=str(records))
     source, trained = experiment, changed
     if whose == "records":

@@ -97,7 +97,7 @@ def test_missing_folder_and_other_formats_are_named(tmp_path, hu):
         ("", "a folder"),
         ("text.nii.gz", "damaged or not NIfTI"),
         ("plain.nii", "damaged or not NIfTI"),
-        ("a.mgz", "MGHImage"),
+        ("a.mgz", "the name 'a.mgz'"),
     ):
         with pytest.raises(InputError, match=f"expected a NIfTI.*{words}"):
             read_volume(tmp_path / name)

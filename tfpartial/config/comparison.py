@@ -8,11 +8,11 @@ systems x seeds on one experiment.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tfpartial.config.base import Declared
+from tfpartial.config.base import Declared, PathText, Seed
 from tfpartial.config.network import Rate
 from tfpartial.labels import Supervision
 
@@ -94,7 +94,7 @@ class Comparison(Declared):
     partial: list[str] = Field(
         default_factory=list, description="databases that leave labels out"
     )
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0, 1, 2], min_length=1)
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1)
     baseline: str = Field(description="system that the others are tested with")
     tables: dict[str, list[str]] = Field(
         min_length=1, description="name of a table -> systems, its columns"
@@ -111,7 +111,7 @@ class Comparison(Declared):
         default_factory=list, description="scans of the figure"
     )
     strategy: Literal["none", "mirrored"] = "mirrored"
-    output_dir: str
+    output_dir: PathText
 
     @field_validator("seeds")
     @classmethod

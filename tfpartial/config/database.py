@@ -6,9 +6,12 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tfpartial.config.base import Declared
+from tfpartial.config.base import Declared, InnerPath, PathText
 
 IGNORE = "ignore"
+# More than anyone declares; each is compared with every other.
+MAX_VALUES = 1024
+MAX_CASES = 20_000
 Layout = Literal["nnunet_raw", "msd", "label_map_folder", "mask_folder"]
 Position = Literal["supine", "prone"]
 AbsentMask = Literal["error", "not_annotated", "empty"]
@@ -28,7 +31,7 @@ class Database(Declared):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     layout: Layout
-    path: str = Field(
+    path: PathText = Field(
         description="folder; ${NAME} is replaced from the environment, a "
         "relative path is relative to the file that declares it"
     )
@@ -37,17 +40,20 @@ class Database(Declared):
         "per structure, or a name in dataset.json) -> a label, a list of "
         "labels (merged), 'ignore' or 'background'",
         min_length=1,
+        max_length=MAX_VALUES,
     )
     annotated: list[str] | None = Field(
         None,
         description="labels this protocol annotates; default: the union of "
         "all declared values",
     )
-    image: str = Field("ct.nii.gz", description="file name in a case folder")
-    label_map: str = Field(
+    image: InnerPath = Field(
+        "ct.nii.gz", description="file name in a case folder"
+    )
+    label_map: InnerPath = Field(
         "labels.nii.gz", description="file name (label_map_folder)"
     )
-    mask: str = Field(
+    mask: InnerPath = Field(
         "segmentations/{structure}.nii.gz",
         description="file name of one structure's mask (mask_folder)",
     )
@@ -57,7 +63,7 @@ class Database(Declared):
         description="structures that win where masks overlap, first wins; "
         "then the order of `values`",
     )
-    field_of_view: str | None = Field(
+    field_of_view: InnerPath | None = Field(
         None,
         description="file name in a case folder: a mask outside of which "
         "nothing is annotated (stored as ignore)",
@@ -69,9 +75,13 @@ class Database(Declared):
         "left, anterior, head (DICOM). 'scanner': it does not know that the "
         "patient lies prone, and prone cases are turned",
     )
-    cases: dict[str, CaseOverride] = Field(default_factory=dict)
+    cases: dict[str, CaseOverride] = Field(
+        default_factory=dict, max_length=MAX_CASES
+    )
     exclude: list[str] = Field(
-        default_factory=list, description="case ids left out, on purpose"
+        default_factory=list,
+        max_length=MAX_CASES,
+        description="case ids left out, on purpose",
     )
     licence: str
     citation: str

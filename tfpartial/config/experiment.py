@@ -6,24 +6,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tfpartial.config.base import Declared
+from tfpartial.config.base import Declared, Name, PathText, Seed
 from tfpartial.config.database import Database
 from tfpartial.config.network import AnyNetwork, Unet3d
 from tfpartial.config.optimizer import AdamW, AnyOptimizer
-from tfpartial.labels import Balance, Supervision
+from tfpartial.labels import MAX_LABELS, Balance, Supervision
 
 Count = Annotated[int, Field(ge=1)]
 Triple = tuple[Count, Count, Count]
 Positive = Annotated[float, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+MAX_DATABASES = 500
 
 
 class LabelEntry(Declared):
     """One label of the label space."""
 
-    name: str
-    tg263: str | None = None
+    name: Name
+    tg263: Name | None = None
     mirror: str | None = None
 
 
@@ -48,7 +49,7 @@ class Preprocess(Declared):
 class Splits(Declared):
     """Which cases train, validate and test; the patient is the unit."""
 
-    file: str | None = Field(
+    file: PathText | None = Field(
         None,
         description="JSON {database: {train|validation|test: [case, ...]}}; "
         "a database it does not name is split by hash",
@@ -215,26 +216,30 @@ class Evaluate(Declared):
 class Phantom(Declared):
     """The built-in data: made on first use, below `path`."""
 
-    path: str = "phantom"
+    path: PathText = "phantom"
     supine_cases: int = Field(24, ge=1)
     prone_cases: int = Field(24, ge=1)
     shape: Triple = (96, 80, 64)
     spacing_mm: tuple[Positive, Positive, Positive] = (4.0, 4.0, 4.0)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Experiment(Declared):
     """Everything a user declares."""
 
     label_space: list[LabelEntry] = Field(
-        min_length=1, description="a list, or the path of a YAML file with one"
+        min_length=1,
+        max_length=MAX_LABELS,
+        description="a list, or the path of a YAML file with one",
     )
     databases: list[Database] = Field(
-        min_length=1, description="each inline, or the path of a YAML file"
+        min_length=1,
+        max_length=MAX_DATABASES,
+        description="each inline, or the path of a YAML file",
     )
-    records_dir: str
-    run_dir: str
-    seed: int = 0
+    records_dir: PathText
+    run_dir: PathText
+    seed: Seed = 0
     phantom: Phantom | None = None
     preprocess: Preprocess = Preprocess()
     build: Build = Build()

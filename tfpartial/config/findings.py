@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tfpartial.errors import InputError, did_you_mean
+from tfpartial.errors import InputError, did_you_mean, shown
 
 Model = type[BaseModel]
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -36,17 +36,27 @@ def _sentences(error: ValidationError, path: Path, model: Model) -> list[str]:
         if finding["type"] == "extra_forbidden":
             sentences.append(f"{path}: {_unknown(parts, sections)}")
         elif finding["type"] == "missing":
-            sentences.append(f"{path}: '{where}' is required and missing.")
+            sentences.append(
+                f"{path}: '{where}' is required and missing. Add it."
+            )
         elif finding["type"] == "union_tag_invalid":
             place = _place((*finding["loc"], "name"), model)
             name = str(finding["ctx"]["tag"])
             sentences.append(f"{path}: {_unknown_name(name, *place)}")
         else:
             sentences.append(
-                f"{path}: '{where}': {finding['msg']}, found "
-                f"{finding['input']!r}."
+                f"{path}: '{where}': {_expected(finding['msg'])}, found "
+                f"{shown(finding['input'])}. Correct this field."
             )
     return sentences
+
+
+def _expected(message: str) -> str:
+    """Say what pydantic says in the words of all other messages."""
+    text = message.removeprefix("Value error, ")
+    if text.startswith("Input should be "):
+        return text.replace("Input should be ", "expected ", 1)
+    return text if "expected" in text else f"expected another value: {text}"
 
 
 def _unknown_name(name: str, parts: list[str], sections: list[Model]) -> str:
@@ -62,7 +72,7 @@ def _unknown(parts: list[str], sections: list[Model]) -> str:
     """Say that the first section's model has no such key, and who has."""
     where, key = ".".join(parts), parts[-1]
     if not sections:
-        return f"unknown key '{where}'."
+        return f"unknown key '{where}'. Remove it."
     chosen, *others = sections
     known = list(chosen.model_fields)
     ending = f" Known here: {', '.join(known)}."

@@ -13,7 +13,8 @@ import yaml
 from tfpartial.config.experiment import Experiment, Phantom
 from tfpartial.config.findings import validated
 from tfpartial.config.meaning import check_meaning
-from tfpartial.errors import Faults, InputError
+from tfpartial.documents import plain_yaml, read_yaml
+from tfpartial.errors import Faults, InputError, shown
 
 PHANTOM = "phantom:"
 
@@ -70,16 +71,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         InputError: absent, not YAML, or something else.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: expected a YAML file, found none.")
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
+    raw = read_yaml(path, "a YAML file", "Correct the file or its path.")
     if not isinstance(raw, dict):
         raise InputError(
             f"{path}: expected a mapping of sections, found "
-            f"{type(raw).__name__}."
+            f"{type(raw).__name__}. Write 'name: value' lines."
         )
     return raw
 
@@ -89,8 +85,7 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
     space = raw.get("label_space")
     if isinstance(space, str):
         try:
-            contents = read_mapping(path.parent / space)
-            raw["label_space"] = contents.get("labels", [])
+            raw["label_space"] = _labels_of(path.parent / space)
         except InputError as error:
             faults.add(error)
     databases = raw.get("databases")
@@ -108,9 +103,27 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
         place = entry.get("path") if isinstance(entry, dict) else None
         if isinstance(place, str) and not place.startswith(PHANTOM):
             entry["path"] = _resolve(place, home, faults)
-    splits = (raw.get("build") or {}).get("splits") or {}
-    if isinstance(splits, dict) and isinstance(splits.get("file"), str):
+    splits = _splits_of(raw)
+    if isinstance(splits.get("file"), str):
         splits["file"] = _resolve(splits["file"], path, faults)
+
+
+def _labels_of(path: Path) -> Any:
+    """Return the `labels` of a label space file, which holds nothing else."""
+    contents = read_mapping(path)
+    if list(contents) != ["labels"]:
+        raise InputError(
+            f"{path}: expected the one key 'labels', found "
+            f"{shown(list(contents))}. Write the labels below 'labels:'."
+        )
+    return contents["labels"]
+
+
+def _splits_of(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the section build.splits; an empty one if it is no section."""
+    build = raw.get("build")
+    splits = build.get("splits") if isinstance(build, dict) else None
+    return splits if isinstance(splits, dict) else {}
 
 
 def _anchor_overridden(raw: dict[str, Any]) -> None:
@@ -120,14 +133,16 @@ def _anchor_overridden(raw: dict[str, Any]) -> None:
     is relative to the working directory.
     """
     databases = raw.get("databases")
-    splits = (raw.get("build") or {}).get("splits") or {}
+    if not isinstance(databases, list):
+        databases = []
     places = [
-        *((d, "path") for d in (databases or []) if isinstance(d, dict)),
-        *([(splits, "file")] if isinstance(splits, dict) else []),
+        *((entry, "path") for entry in databases if isinstance(entry, dict)),
+        (_splits_of(raw), "file"),
     ]
     for holder, key in places:
-        if isinstance(holder.get(key), str):
-            holder[key] = str(Path(holder[key]).resolve())
+        text = holder.get(key)
+        if isinstance(text, str) and text and "\0" not in text:
+            holder[key] = str(Path(text).resolve())
 
 
 def _place_phantom(raw: dict[str, Any], path: Path, faults: Faults) -> None:
@@ -149,8 +164,14 @@ def _place_phantom(raw: dict[str, Any], path: Path, faults: Faults) -> None:
             )
             continue
         root = section.get("path", Phantom.model_fields["path"].default)
-        folder = Path(str(root)) / place.removeprefix(PHANTOM)
-        entry["path"] = str(folder.resolve())
+        name = place.removeprefix(PHANTOM)
+        if not re.fullmatch(r"\w+", name):
+            faults.add(
+                f"{path}: database path: expected 'phantom:<name>' with a "
+                f"plain name, found {shown(place)}. Correct it."
+            )
+        elif isinstance(root, str) and "\0" not in root:
+            entry["path"] = str((Path(root) / name).resolve())
 
 
 def _resolve(text: str, home: Path, faults: Faults) -> str:
@@ -165,6 +186,8 @@ def _resolve(text: str, home: Path, faults: Faults) -> str:
             )
         return os.environ.get(name, name)
 
+    if not text or "\0" in text:
+        return text  # refused where every path is checked
     replaced = Path(re.sub(r"\$\{(\w+)\}", replace, text))
     if replaced.is_absolute():
         return str(replaced)
@@ -181,8 +204,8 @@ def apply_override(raw: dict[str, Any], override: str, faults: Faults) -> None:
         )
         return
     try:
-        _set(raw, dotted, yaml.safe_load(text), faults)
-    except yaml.YAMLError as error:
+        _set(raw, dotted, plain_yaml(text), faults)
+    except ValueError as error:
         faults.add(f"override '{override}': value is not YAML: {error}")
 
 

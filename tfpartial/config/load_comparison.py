@@ -60,8 +60,9 @@ def load_comparison(
 
 def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
     """Anchor the experiment's path; replace paths of systems by contents."""
-    if isinstance(raw.get("experiment"), str):
-        raw["experiment"] = str((path.parent / raw["experiment"]).resolve())
+    experiment = raw.get("experiment")
+    if isinstance(experiment, str) and "\0" not in experiment:
+        raw["experiment"] = str((path.parent / experiment).resolve())
     systems = raw.get("systems")
     if not isinstance(systems, list):
         return  # pydantic says what is expected

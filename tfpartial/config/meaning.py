@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfpartial.config.database import IGNORE, Database
 from tfpartial.config.experiment import Experiment
-from tfpartial.errors import Faults, did_you_mean
+from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.labels import Label, LabelSpace
 
 
@@ -24,7 +24,10 @@ def check_meaning(experiment: Experiment, path: Path) -> None:
     Raises:
         InputError: with every fault.
     """
-    space = label_space_of(experiment)
+    try:
+        space = label_space_of(experiment)
+    except InputError as error:
+        raise InputError(*(f"{path}: {f}" for f in error.faults)) from None
     with Faults() as faults:
         names = [database.name for database in experiment.databases]
         for name in sorted({n for n in names if names.count(n) > 1}):

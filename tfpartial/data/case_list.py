@@ -6,15 +6,16 @@ Out: `CaseEntry` for each case, in the order of the records.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tfpartial.data.cases_file import check_cases_file
 from tfpartial.data.record_schema import CASES_FILE, SCHEMA_VERSION
-from tfpartial.errors import InputError
+from tfpartial.documents import read_json
+from tfpartial.errors import InputError, shown
 from tfpartial.labels import vector_from_bitmask
 
 Triple = tuple[int, int, int]
@@ -38,7 +39,6 @@ class CaseEntry:
         sd: HU, likewise.
         fingerprint: sha256 over input files, declarations and settings.
         exact_hash: of the scan's voxels, to find the same scan again.
-        image_path: the scan it was made from.
     """
 
     case: str
@@ -53,14 +53,14 @@ class CaseEntry:
     sd: float
     fingerprint: str
     exact_hash: str
-    image_path: str
 
 
 def read_cases_file(folder: Path) -> dict[str, Any]:
-    """Read the cases.json of one database of records, version checked.
+    """Read the cases.json of one database of records, and check it.
 
     Raises:
-        InputError: absent, unreadable, or of another schema version.
+        InputError: absent, unreadable, of another schema version, incomplete
+            or changed since it was written.
     """
     path = folder / CASES_FILE
     if not path.is_file():
@@ -68,20 +68,40 @@ def read_cases_file(folder: Path) -> dict[str, Any]:
             f"{path}: expected records, found none. Build them first: "
             "python scripts/build_tfrecords.py --config <config>."
         )
-    try:
-        declared = json.loads(path.read_text(encoding="utf-8"))
-        version = declared["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: not a readable case list ({error}). {REMEDY}"
-        ) from None
+    declared = read_json(path, "a case list (JSON)", REMEDY)
+    version = None
+    if isinstance(declared, dict):
+        version = declared.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
             f"{path}: expected record schema version {SCHEMA_VERSION}, found "
-            f"{version}. Build the records again with this version of "
+            f"{shown(version)}. Build the records again with this version of "
             "tfpartial, or install the version that wrote them."
         )
+    check_cases_file(declared, path, REMEDY)
+    try:
+        case_entries(declared)
+        sets = stored_sets_of(declared)
+    except InputError as error:
+        raise InputError(f"{path}: {error} {REMEDY}") from None
+    if not sets.all(axis=1).any():
+        raise InputError(
+            f"{path}: expected a stored value for 'ignore', found none. "
+            f"{REMEDY}"
+        )
     return declared
+
+
+def stored_sets_of(declared: dict[str, Any]) -> np.ndarray:
+    """Return (V, L) bool, the declared set of each stored value.
+
+    Raises:
+        InputError: a bitmask does not fit the labels.
+    """
+    words = declared["stored_value_labels"]
+    if len({len(row) for row in words}) > 1:
+        raise InputError("expected bitmasks of one length, found several.")
+    return vector_from_bitmask(np.asarray(words), len(declared["label_names"]))
 
 
 def case_entries(declared: dict[str, Any]) -> list[CaseEntry]:
@@ -109,7 +129,6 @@ def case_entries(declared: dict[str, Any]) -> list[CaseEntry]:
             sd=entry["sd"],
             fingerprint=entry["fingerprint"],
             exact_hash=entry["exact_hash"],
-            image_path=entry["image_path"],
         )
         for entry in declared["cases"]
     ]

@@ -27,10 +27,16 @@ from tfpartial.data.case_list import (
     Triple,
     case_entries,
     read_cases_file,
+    stored_sets_of,
 )
-from tfpartial.data.record_schema import INDEX_FILE, TFDS_VERSION
-from tfpartial.errors import InputError
-from tfpartial.labels import LabelSpace, vector_from_bitmask
+from tfpartial.data.index_file import read_index
+from tfpartial.data.record_schema import (
+    CASES_FILE,
+    INDEX_FILE,
+    TFDS_VERSION,
+)
+from tfpartial.errors import InputError, shown
+from tfpartial.labels import LabelSpace
 
 
 class RecordStore:
@@ -66,10 +72,14 @@ class RecordStore:
         self._records_dir = Path(records_dir)
         self.folder = self._records_dir / database / TFDS_VERSION
         declared = read_cases_file(self.folder)
+        if declared["database"] != database:
+            raise InputError(
+                f"{self.folder / CASES_FILE}: expected the records of "
+                f"'{database}', found those of {shown(declared['database'])}. "
+                "Restore the folder's name."
+            )
         self.label_names: tuple[str, ...] = tuple(declared["label_names"])
-        self.stored_sets = vector_from_bitmask(
-            np.asarray(declared["stored_value_labels"]), len(self.label_names)
-        )
+        self.stored_sets = stored_sets_of(declared)
         self.ignore_value = int(
             np.flatnonzero(self.stored_sets.all(axis=1))[-1]
         )
@@ -126,16 +136,16 @@ class RecordStore:
         shard = self._shards[self._shard[record_number]]
         image_span, labels_span = self._payload[record_number].tolist()
         try:
-            image = zlib.decompress(_cut(shard, image_span), bufsize=2 * voxels)
-            labels = zlib.decompress(_cut(shard, labels_span), bufsize=voxels)
+            image = _inflate(_cut(shard, image_span), 2 * voxels)
+            labels = _inflate(_cut(shard, labels_span), voxels)
             return (
                 np.frombuffer(image, "<i2").reshape(shape),
                 np.frombuffer(labels, np.uint8).reshape(shape),
             )
         except (zlib.error, ValueError) as error:
             raise InputError(
-                f"{self.folder}: record {record_number} is damaged "
-                f"({error}). {REMEDY}"
+                f"{self.folder}: expected whole records, found that record "
+                f"{record_number} is damaged ({error}). {REMEDY}"
             ) from None
 
     def read_region(
@@ -196,27 +206,27 @@ class RecordStore:
 
     def _read_index(self) -> None:
         """Read index.npz and map the shards that it speaks of."""
-        try:
-            with np.load(self.folder / INDEX_FILE) as index:
-                self.case_of_record: np.ndarray = index["case"]
-                self.position: np.ndarray = index["position"]
-                self.shape: np.ndarray = index["shape"]
-                self.voxel_counts: np.ndarray = index["voxel_counts"]
-                self.body_voxels: np.ndarray = index["body_voxels"]
-                self._shard = index["shard"]
-                self._payload = index["payload"]
-                names, sizes = index["shard_names"], index["shard_bytes"]
-        except (OSError, KeyError, ValueError, zlib.error) as error:
-            raise InputError(
-                f"{self.folder / INDEX_FILE}: not a readable index "
-                f"({error}). {REMEDY}"
-            ) from None
+        index = read_index(
+            self.folder / INDEX_FILE,
+            [case.scan_shape for case in self.cases],
+            self.block_shape,
+            len(self.stored_sets),
+            REMEDY,
+        )
+        self.case_of_record: np.ndarray = index.case
+        self.position: np.ndarray = index.position
+        self.shape: np.ndarray = index.shape
+        self.voxel_counts: np.ndarray = index.voxel_counts
+        self.body_voxels: np.ndarray = index.body_voxels
+        self._shard, self._payload = index.shard, index.payload
         self.first_record: np.ndarray = np.searchsorted(
             self.case_of_record, np.arange(len(self.cases) + 1)
         )
         self._shards = [
-            self._map_shard(str(name), int(size))
-            for name, size in zip(names, sizes, strict=True)
+            self._map_shard(name, size)
+            for name, size in zip(
+                index.shard_names, index.shard_bytes, strict=True
+            )
         ]
 
     def _map_shard(self, name: str, expected_bytes: int) -> memoryview:
@@ -235,6 +245,20 @@ class RecordStore:
 def _cut(shard: memoryview, span: list[int]) -> memoryview:
     offset, length = span
     return shard[offset : offset + length]
+
+
+def _inflate(data: memoryview, num_bytes: int) -> bytes:
+    """Decompress to exactly so many bytes; one that expands more is stopped.
+
+    Raises:
+        ValueError, zlib.error: other bytes, or a wrong checksum.
+    """
+    stream = zlib.decompressobj()
+    # One byte more than expected: the checksum is read behind the last one.
+    inflated = stream.decompress(data, num_bytes + 1)
+    if len(inflated) != num_bytes or not stream.eof:
+        raise ValueError(f"expected {num_bytes} bytes, found more or fewer")
+    return inflated
 
 
 def _overlap(

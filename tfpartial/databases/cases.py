@@ -145,7 +145,7 @@ def _find_files(database: Database, faults: Faults) -> list[FoundFiles]:
     if not root.is_dir():
         faults.add(
             f"database '{database.name}': expected a folder at 'path' "
-            f"{root}, found none."
+            f"{root}, found none. Correct 'path'."
         )
         return []
     try:

@@ -8,15 +8,17 @@ Source: nnU-Net documentation/dataset_format.md; the MSD dataset.json files.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from tfpartial.config.database import Database
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.documents import read_json
+from tfpartial.errors import Faults, InputError, did_you_mean, shown
 
-_INTEGER = re.compile(r"-?\d+")
+# At most 18 digits: more are no stored value of any file.
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+MAX_LABELS = 1024
 
 
 def read_dataset_json(database: Database) -> dict[str, Any]:
@@ -26,19 +28,15 @@ def read_dataset_json(database: Database) -> dict[str, Any]:
         InputError: no such file, not JSON, or not a mapping.
     """
     path = dataset_json_path(database)
-    try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected the dataset.json of layout "
-            f"'{database.layout}', found none ({error.strerror}). Correct "
-            f"'path' of database '{database.name}', or its layout."
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}.") from None
+    contents = read_json(
+        path,
+        f"the dataset.json of layout '{database.layout}'",
+        f"Correct it, or 'path' or 'layout' of database '{database.name}'.",
+    )
     if not isinstance(contents, dict):
         raise InputError(
-            f"{path}: expected a mapping, found {type(contents).__name__}."
+            f"{path}: expected a mapping, found {type(contents).__name__}. "
+            "Write it as the layout describes."
         )
     return contents
 
@@ -53,7 +51,8 @@ def refuse_channels(channels: object, where: Path) -> None:
     if isinstance(channels, dict | list) and len(channels) > 1:
         raise InputError(
             f"{where}: expected one channel, found {len(channels)}: "
-            f"{channels!r}. Only single-channel CT is read."
+            f"{shown(channels)}. Only single-channel CT is read: leave the "
+            "others out."
         )
 
 
@@ -70,7 +69,13 @@ def parse_labels(labels: object, path: Path) -> dict[int, str]:
     if not isinstance(labels, dict) or not labels:
         raise InputError(
             f"{path}: expected 'labels' to map names to stored integers "
-            f"(nnU-Net) or stored integers to names (MSD), found {labels!r}."
+            f"(nnU-Net) or stored integers to names (MSD), found "
+            f"{shown(labels)}. Write it as name -> integer."
+        )
+    if len(labels) > MAX_LABELS:
+        raise InputError(
+            f"{path}: 'labels': expected at most {MAX_LABELS} entries, found "
+            f"{len(labels)}. Leave out what no voxel holds."
         )
     keys_fit = all(map(_is_integer, labels)) and all(
         isinstance(value, str) for value in labels.values()
@@ -85,8 +90,8 @@ def parse_labels(labels: object, path: Path) -> dict[int, str]:
         found = "both readings fit" if keys_fit else "neither reading fits"
         raise InputError(
             f"{path}: 'labels': expected either name -> integer (nnU-Net) or "
-            f"integer -> name (MSD), {found}: {labels!r}. Write it as name -> "
-            f"integer."
+            f"integer -> name (MSD), {found}: {shown(labels)}. Write it as "
+            f"name -> integer."
         )
     pairs: list[tuple[int, str]] = []
     regions: set[int] = set()
@@ -109,9 +114,7 @@ def _is_integer(value: object) -> bool:
     """Tell whether a JSON key or value is an integer or reads as one."""
     if isinstance(value, bool):
         return False
-    return isinstance(value, int) or (
-        isinstance(value, str) and bool(_INTEGER.fullmatch(value))
-    )
+    return isinstance(value, int | str) and bool(_INTEGER.fullmatch(str(value)))
 
 
 def _refuse_repeats(pairs: list[tuple[int, str]], path: Path) -> None:

@@ -59,23 +59,27 @@ def keep_cases(
 ) -> list[str]:
     """Return case ids without the excluded; refuse declared unknown ids."""
     known = sorted(case_ids)
+    present = set(known)
     for name, ids in (
         ("exclude", database.exclude),
         ("cases", list(database.cases)),
     ):
         for case_id in ids:
-            if case_id not in known:
+            if case_id not in present:
                 faults.add(
                     f"database '{database.name}': '{name}' names case "
                     f"'{case_id}', which {database.path} does not contain."
                     + did_you_mean(case_id, known)
+                    + " Correct the id, or remove it."
                 )
-    kept = [c for c in known if c not in database.exclude]
+    excluded = set(database.exclude)
+    kept = [c for c in known if c not in excluded]
     if not kept:
         faults.add(
             f"database '{database.name}': {database.path} holds no case of "
             f"layout '{database.layout}'"
             + (" that is not excluded." if known else ".")
+            + " Correct 'path' or 'layout'."
         )
     return kept
 

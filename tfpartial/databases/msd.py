@@ -7,7 +7,7 @@ Source: dataset.json of the Medical Segmentation Decathlon.
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tfpartial.config.database import Database
 from tfpartial.databases.dataset_json import (
@@ -21,7 +21,10 @@ from tfpartial.databases.found_files import (
     keep_cases,
 )
 from tfpartial.databases.naming import without_nifti_ending
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults, InputError, shown
+
+MAX_CASES = 100_000
+MAX_NAME_BYTES = 255  # of every file system; asking it for more is an error
 
 
 def find_msd(
@@ -35,7 +38,12 @@ def find_msd(
     if not isinstance(entries, list):
         raise InputError(
             f"{where}: expected 'training' to be a list of "
-            f"{{image, label}}, found {type(entries).__name__}."
+            f"{{image, label}}, found {type(entries).__name__}. Correct it."
+        )
+    if len(entries) > MAX_CASES:
+        raise InputError(
+            f"{where}: expected at most {MAX_CASES} entries in 'training', "
+            f"found {len(entries)}. Split the database."
         )
     pairs: dict[str, tuple[Path, Path]] = {}
     for position, entry in enumerate(entries):
@@ -43,8 +51,8 @@ def find_msd(
         if pair is None:
             faults.add(
                 f"{where}: training[{position}]: expected "
-                f'{{"image": "….nii.gz", "label": "….nii.gz"}}, found '
-                f"{entry!r}."
+                f'{{"image": "….nii.gz", "label": "….nii.gz"}} inside this '
+                f"folder, found {shown(entry)}. Correct it."
             )
             continue
         case_id = without_nifti_ending(pair[0].name) or ""
@@ -75,5 +83,15 @@ def _pair(entry: object, root: Path) -> tuple[Path, Path] | None:
     ):
         return None
     # MSD writes "./imagesTr/x.nii.gz"; messages are easier without the dot.
-    image, label = (Path(os.path.normpath(root / str(n))) for n in names)
-    return image, label
+    image, label = (os.path.normpath(str(n)) for n in names)
+    if not all(map(_is_inside, (image, label))):
+        return None
+    return root / image, root / label
+
+
+def _is_inside(name: str) -> bool:
+    """Tell whether a normalised path stays in the folder it is relative to."""
+    path = PurePath(name)
+    return not (path.is_absolute() or ".." in path.parts or "\0" in name) and (
+        max(len(os.fsencode(part)) for part in path.parts) <= MAX_NAME_BYTES
+    )

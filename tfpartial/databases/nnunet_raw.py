@@ -22,7 +22,7 @@ from tfpartial.databases.found_files import (
     visible_files,
 )
 from tfpartial.databases.naming import NIFTI_ENDINGS, join_names
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults, InputError, shown
 
 
 def find_nnunet_raw(
@@ -36,14 +36,14 @@ def find_nnunet_raw(
     if ending not in NIFTI_ENDINGS:
         raise InputError(
             f"{where}: 'file_ending': expected one of "
-            f"{', '.join(NIFTI_ENDINGS)}, found '{ending}'. Convert the scans "
-            f"to NIfTI."
+            f"{', '.join(NIFTI_ENDINGS)}, found {shown(ending)}. Convert the "
+            f"scans to NIfTI."
         )
     images = _images(root / "imagesTr", ending, faults)
     stated = contents.get("numTraining")
     if stated is not None and stated != len(images):
         faults.add(
-            f"{where}: 'numTraining' states {stated} cases, found "
+            f"{where}: 'numTraining': expected {shown(stated)} cases, found "
             f"{len(images)} in {root / 'imagesTr'}. Restore the scans, or "
             f"correct the number."
         )
@@ -81,7 +81,10 @@ def _refuse_orphans(
 def _images(folder: Path, ending: str, faults: Faults) -> dict[str, Path]:
     """Return case id -> scan; refuse other channels and other names."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: expected a folder of scans, found none.")
+        raise InputError(
+            f"{folder}: expected a folder of scans, found none. Restore it, or "
+            "correct 'path' or 'layout'."
+        )
     pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
     images: dict[str, Path] = {}
     for path in visible_files(folder):

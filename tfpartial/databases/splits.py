@@ -6,7 +6,6 @@ In: cases and `build.splits` of the config. Out: (database, case) -> split.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,7 +14,8 @@ from tfpartial.config.experiment import Splits
 from tfpartial.databases.cases import Case
 from tfpartial.databases.naming import join_names
 from tfpartial.databases.patients import patient_of
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.documents import read_json
+from tfpartial.errors import Faults, InputError, did_you_mean, shown
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)
@@ -122,15 +122,9 @@ def _read_file(splits: Splits, known: Collection[str]) -> dict[str, Any]:
     if splits.file is None:
         return {}
     path = Path(splits.file)
-    try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: build.splits.file: expected a JSON file, found none "
-            f"({error.strerror})."
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON: {error}.") from None
+    contents = read_json(
+        path, "a JSON file", "Correct it or 'build.splits.file'."
+    )
     _check_shape(contents, path)
     # A file may serve several experiments and name databases that this one
     # leaves out. But where one of ours is missing from it too, a misspelt
@@ -152,25 +146,29 @@ def _check_shape(contents: object, path: Path) -> None:
     """Raise unless contents are {database: {split: [text, ...]}}."""
     shape = f"{path}: expected {{database: {{train: [case, ...], test: …}}}}"
     if not isinstance(contents, dict):
-        raise InputError(f"{shape}, found {type(contents).__name__}.")
+        raise InputError(
+            f"{shape}, found {type(contents).__name__}. Correct it."
+        )
     with Faults() as faults:
         for database, sides in contents.items():
             if not isinstance(sides, dict):
-                faults.add(f"{shape}, found {database}: {sides!r}.")
+                faults.add(
+                    f"{shape}, found {database}: {shown(sides)}. Correct it."
+                )
                 continue
             for side, case_ids in sides.items():
                 if side not in SPLITS:
                     faults.add(
                         f"{path}: '{database}': unknown split '{side}'."
                         + did_you_mean(side, SPLITS)
-                        + f" Known: {', '.join(SPLITS)}."
+                        + f" Known: {', '.join(SPLITS)}. Rename it."
                     )
                 elif not isinstance(case_ids, list) or not all(
                     isinstance(c, str) for c in case_ids
                 ):
                     faults.add(
                         f"{path}: '{database}.{side}': expected a list of "
-                        f"case ids, found {case_ids!r}."
+                        f"case ids, found {shown(case_ids)}. Correct it."
                     )
 
 

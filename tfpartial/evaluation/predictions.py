@@ -5,7 +5,6 @@ In: cases, a folder. Out: one path or None per case; label maps, checked.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import numpy as np
 
 from tfpartial.databases import Case
 from tfpartial.databases.naming import join_names
-from tfpartial.errors import Faults, InputError
+from tfpartial.documents import read_json
+from tfpartial.errors import Faults, InputError, shown
 from tfpartial.labels import LabelSpace
 from tfpartial.volumes import Volume, check_same_grid, read_label_volume
 
@@ -130,17 +130,21 @@ def _check_names(path: Path, space: LabelSpace, faults: Faults) -> None:
     The JSON beside it is optional: foreign predictions have none.
     """
     beside = path.with_name(path.name.removesuffix(ENDING) + ".json")
+    if not beside.is_file():
+        return
+    remedy = "Predict again, or remove it: it is optional."
     try:
-        about = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        about = read_json(beside, "names of labels (JSON)", remedy)
+    except InputError as error:
+        faults.add(error)
         return
     names = about.get("labels") if isinstance(about, dict) else None
     if not isinstance(names, Mapping):
-        return
+        return  # another tool's description of the file
     expected = {str(i): name for i, name in enumerate(space.names)}
     if dict(names) != expected:
         faults.add(
             f"{beside}: expected the names of the label space, {expected}, "
-            f"found {dict(names)}. Predict with a network of this label "
+            f"found {shown(names)}. Predict with a network of this label "
             f"space, or evaluate with the config that it was trained with."
         )

@@ -13,6 +13,8 @@ from typing import Any
 
 from tfpartial import __version__
 from tfpartial.config import Predict
+from tfpartial.documents import read_json
+from tfpartial.errors import InputError
 from tfpartial.inference.load_network import LoadedRun, file_hash
 
 FILE_NAME = "provenance.json"
@@ -66,8 +68,8 @@ class Provenance:
         self.entries: dict[str, Any] = {}
         if self.path.is_file():
             try:
-                entries = json.loads(self.path.read_text(encoding="utf-8"))
-            except ValueError:
+                entries = read_json(self.path, "a table (JSON)", "")
+            except InputError:
                 entries = None
             # A damaged table vouches for nothing: everything is done again.
             self.entries = entries if isinstance(entries, dict) else {}

@@ -9,7 +9,6 @@ reference to the next training through the pseudo-labels.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tfpartial.config import Experiment, label_space_of
 from tfpartial.data.case_list import CaseEntry, case_entries, read_cases_file
 from tfpartial.data.record_schema import CASES_FILE, TFDS_VERSION
 from tfpartial.data.records import RecordStore
+from tfpartial.documents import read_json
 from tfpartial.errors import Faults, InputError
 from tfpartial.inference.load_network import LoadedRun, file_hash
 from tfpartial.pseudo_labels.plan import chosen_databases
@@ -177,8 +177,8 @@ def trained_scans(
     """
     about = run.run_dir / "run.json"
     try:
-        hashes = dict(json.loads(about.read_text("utf-8"))["records_sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        hashes = dict(read_json(about, "a run", "")["records_sha256"])
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{about}: expected 'records_sha256' (which records the run was "
             f"trained on), found none ({error!r}). Train the run again: "

@@ -8,13 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from tfpartial.config import Experiment, write_resolved
 from tfpartial.config.free_fields import FREE_FIELDS
 from tfpartial.data.records import RecordStore
-from tfpartial.errors import InputError
+from tfpartial.documents import read_json, read_yaml
+from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.table import write_whole
 
 
@@ -37,12 +37,15 @@ def claim_run_dir(
     }
     config, about = run_dir / "config.yaml", run_dir / "run.json"
     if config.exists():
-        before = _with_defaults(
-            yaml.safe_load(config.read_text(encoding="utf-8"))
-        )
+        remedy = "Restore it, or choose another run_dir."
+        before = _with_defaults(read_yaml(config, "a run's config", remedy))
         now = experiment.model_dump(mode="json")
         differing = _differences(before, now)
-        earlier = json.loads(about.read_text(encoding="utf-8"))
+        earlier = read_json(about, "what began the run (JSON)", remedy)
+        if not isinstance(earlier, dict):
+            raise InputError(
+                f"{about}: expected a mapping, found {shown(earlier)}. {remedy}"
+            )
         if earlier.get("records_sha256") != description["records_sha256"]:
             differing.append("its records (they were built anew since)")
         if differing:

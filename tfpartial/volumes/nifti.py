@@ -1,25 +1,32 @@
 """NIfTI in: what is read is a 3D scan in mm with an orientation, or refused.
 
-In: paths. Out: `Volume`s. Only this module and `nifti_write` import nibabel.
+In: paths. Out: `Volume`s. Only this module and its two helpers
+`nifti_header` and `nifti_write` import nibabel.
+
+A file says how large it is. What it says is compared with what it holds
+before memory is asked for, so that a small file cannot cost much of it.
 """
 
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO
 
-import nibabel
 import numpy as np
 
 from tfpartial.errors import InputError
-from tfpartial.volumes.orientation import split_affine
+from tfpartial.volumes.nifti_header import Header, parse_header
 from tfpartial.volumes.volume import Volume
 
-MAX_VOXELS = 2**30
-SPACING_TOLERANCE = 0.01
-# 2 is mm; 0 is unknown, which writers of mm leave there too.
-UNITS_OTHER_THAN_MM = {1: "metres", 3: "micrometres"}
+ENDINGS = (".nii", ".nii.gz")
+# Deflate makes 1032 bytes of one at most.
+MAX_EXPANSION = 1032
+# Empty masks expand a thousand times, and are small; scans expand ten times.
+BOMB_BYTES = 2**30
+BOMB_EXPANSION = 200
+_CHUNK_BYTES = 2**24
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -36,7 +43,7 @@ def read_volume(path: str | Path) -> Volume:
     Raises:
         InputError: missing or damaged file, not NIfTI, not 3D, complex or RGB
             voxels, NaN or infinite voxels, no or unusable orientation, absurd
-            size.
+            size, more or fewer bytes than its header says.
     """
     array, affine = _read(Path(path))
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
@@ -89,115 +96,98 @@ def read_label_volume(path: str | Path) -> Volume:
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return scaled voxels (I, J, K), native byte order, and the affine."""
-    image = _open(path)
-    shape = image.shape
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    _check_header(path, image, shape)
-    affine = np.asarray(image.affine, np.float64)
-    _check_spacing(path, image, split_affine(affine, str(path))[1])
-    array = _voxels(path, image).reshape(shape)
-    return array.astype(array.dtype.newbyteorder("="), copy=False), affine
+    _check_is_there(path)
+    try:
+        with _stream(path) as stream:
+            header = parse_header(stream, path)
+            _check_size(path, header)
+            array = _voxels(stream, header)
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise InputError(
+            f"{path}: expected a NIfTI file (.nii or .nii.gz), found one that "
+            f"is truncated or damaged or not NIfTI: {str(error).rstrip('.')}. "
+            "Copy or convert it again."
+        ) from None
+    return header.scaled(array), header.affine
 
 
-def _open(path: Path) -> nibabel.Nifti1Pair:
+def _check_is_there(path: Path) -> None:
     if not path.is_file():
         raise InputError(
             f"{path}: expected a NIfTI file, found "
             f"{'a folder' if path.is_dir() else 'nothing there'}. Check the "
             "path."
         )
-    try:
-        with np.errstate(all="ignore"):
-            image = nibabel.load(path, mmap=False)
-    except Exception as error:  # damaged headers raise nearly anything
+    if not path.name.lower().endswith(ENDINGS):
         raise InputError(
-            f"{path}: expected a NIfTI file (.nii or .nii.gz), found one that "
-            f"is damaged or not NIfTI ({_first_line(error)}). Convert or copy "
-            "it again."
-        ) from error
-    if not isinstance(image, nibabel.Nifti1Pair):
-        raise InputError(
-            f"{path}: expected a NIfTI file (.nii or .nii.gz), found "
-            f"{type(image).__name__}. Convert it to NIfTI."
-        )
-    return image
-
-
-def _check_header(
-    path: Path, image: nibabel.Nifti1Pair, shape: tuple[int, ...]
-) -> None:
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(
-            f"{path}: expected a 3D volume, found the shape {image.shape}. "
-            "Split it into volumes of three axes."
-        )
-    if np.prod(np.asarray(shape, np.float64)) > MAX_VOXELS:
-        raise InputError(
-            f"{path}: expected at most {MAX_VOXELS} voxels, found the shape "
-            f"{shape}. Is the header damaged? Crop the scan otherwise."
-        )
-    dtype = image.get_data_dtype()
-    if dtype.kind not in "iuf":
-        raise InputError(
-            f"{path}: expected real numbers as voxels, found {dtype} (complex "
-            "or colour). Convert it to one intensity per voxel."
-        )
-    header = image.header
-    if not (int(header["sform_code"]) or int(header["qform_code"])):
-        raise InputError(
-            f"{path}: expected an sform or a qform, found both codes 0: the "
-            "scan has no orientation, left and right are unknown. Convert it "
-            "again from the original (DICOM)."
-        )
-    unit = UNITS_OTHER_THAN_MM.get(int(header["xyzt_units"]) % 8)
-    if unit:
-        raise InputError(
-            f"{path}: expected lengths in mm, found {unit} (xyzt_units). "
-            "Convert the header to mm."
+            f"{path}: expected a NIfTI file (.nii or .nii.gz), found the name "
+            f"'{path.name}'. Convert it to NIfTI."
         )
 
 
-def _check_spacing(
-    path: Path, image: nibabel.Nifti1Pair, spacing: np.ndarray
-) -> None:
-    # From the file itself: nibabel has replaced zero by 1 mm and dropped
-    # minus signs in the header that it hands out.
-    holder = image.file_map.get("header", image.file_map["image"])
-    with holder.get_prepare_fileobj("rb") as file:
-        header = type(image.header).from_fileobj(file, check=False)
-    pixdim = np.asarray(header["pixdim"][1:4], np.float64)
-    if not np.allclose(pixdim, spacing, rtol=SPACING_TOLERANCE, atol=0):
-        raise InputError(
-            f"{path}: expected the header's spacing (pixdim) to be that of "
-            f"its affine, {spacing.tolist()} mm, found {pixdim.tolist()} mm. "
-            "Which of them is right cannot be known: correct the header."
+def _stream(path: Path) -> IO[bytes]:
+    if path.name.lower().endswith(".gz"):
+        return gzip.open(path)  # type: ignore[return-value]
+    return path.open("rb")
+
+
+def _check_size(path: Path, header: Header) -> None:
+    """Compare what the header says with the size of the file.
+
+    Raises:
+        InputError: an uncompressed file of another size; a compressed one
+            that cannot hold so much, or would expand absurdly.
+    """
+    expected, held = header.offset + header.num_bytes, path.stat().st_size
+    if not path.name.lower().endswith(".gz"):
+        if expected == held:
+            return
+        found = f"a file of {held} bytes"
+    elif expected > held * MAX_EXPANSION:
+        found = f"{held} compressed bytes, which cannot hold them"
+    elif expected > max(BOMB_BYTES, held * BOMB_EXPANSION):
+        found = f"{held} compressed bytes, which no scan is"
+    else:
+        return
+    raise InputError(
+        f"{path}: expected {expected} bytes for the shape {header.shape} of "
+        f"{header.dtype}, found {found}: truncated or damaged. Copy or convert "
+        "it again."
+    )
+
+
+def _voxels(stream: IO[bytes], header: Header) -> np.ndarray:
+    """Read (I, J, K) as stored, to the end: there a checksum is tested.
+
+    Raises:
+        ValueError: fewer or more bytes than the header says.
+    """
+    _skip(stream, header.offset - header.num_read)
+    array = np.empty(header.num_bytes, np.uint8)
+    view, position = memoryview(array), 0
+    while position < len(view):
+        end = position + _CHUNK_BYTES
+        count = stream.readinto(view[position:end])  # type: ignore[attr-defined]
+        if not count:
+            raise ValueError(
+                f"expected {header.shape} voxels of {header.dtype}, the file "
+                f"ends after {position} of {len(view)} bytes"
+            )
+        position += count
+    if stream.read(1):
+        raise ValueError(
+            f"expected its end after {header.shape} voxels of {header.dtype}, "
+            "more bytes follow"
         )
+    return array.view(header.dtype).reshape(header.shape, order="F")
 
 
-def _voxels(path: Path, image: nibabel.Nifti1Pair) -> np.ndarray:
-    try:
-        if path.name.endswith(".gz") and isinstance(image, nibabel.Nifti1Image):
-            image = _load_gzip(path, image)
-        return np.asanyarray(image.dataobj)
-    except Exception as error:  # damaged streams raise nearly anything
-        raise InputError(
-            f"{path}: expected {image.shape} voxels of "
-            f"{image.get_data_dtype()}, found a truncated or damaged file: "
-            f"{_first_line(error)}. Copy it again."
-        ) from error
-
-
-def _load_gzip(path: Path, image: nibabel.Nifti1Image) -> nibabel.Nifti1Image:
-    """Read to the end of the stream: only there is its checksum tested."""
-    proxy: Any = image.dataobj
-    size = proxy.offset + proxy.dtype.itemsize * int(np.prod(image.shape))
-    with gzip.open(path) as stream:
-        data = stream.read(size)
-        while stream.read(2**20):
-            pass
-    return type(image).from_bytes(data)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+def _skip(stream: IO[bytes], count: int) -> None:
+    """Pass over header extensions (free text) without looking at them."""
+    while count > 0:
+        skipped = len(stream.read(min(count, _CHUNK_BYTES)))
+        if not skipped:
+            raise ValueError("it ends before its voxels begin")
+        count -= skipped

@@ -17,6 +17,10 @@ from tfpartial.volumes.orientation import closest_to_ras, split_affine
 from tfpartial.volumes.volume import Grid, Volume
 
 MAX_VOXELS = 2**30
+# A grid may have 64 voxels for one of the scan (8 mm to 2 mm); beyond, its
+# header is wrong. Small scans may always have so many:
+FREE_VOXELS = 2**24
+MAX_FINER = 64
 # A grid that would be overhung by less than this share of a voxel is not
 # extended by a voxel: absorbs rounding of extent / spacing.
 OVERHANG_VOXELS = 0.01
@@ -54,17 +58,21 @@ def canonical_grid(
         aligned scan give the scan's own grid.
 
     Raises:
-        InputError: unusable affine, or a grid of more than 2^30 voxels.
+        InputError: unusable affine, or a grid of more than 2^30 voxels, or of
+            more than 64 for one of the scan (and 2^24).
     """
     directions, own_mm = split_affine(affine, name)
     spacing = np.asarray(spacing_mm, np.float64)
     extent = np.abs(directions * own_mm) @ np.asarray(shape, np.float64)
     count = np.ceil(extent / spacing - OVERHANG_VOXELS).clip(1)
-    if count.prod() > MAX_VOXELS:
+    own_voxels = float(np.prod(np.asarray(shape, np.float64)))
+    limit = min(MAX_VOXELS, max(FREE_VOXELS, MAX_FINER * own_voxels))
+    if count.prod() > limit:
         raise InputError(
             f"{name}: a scan of {extent.round(1).tolist()} mm at "
-            f"{spacing.tolist()} mm has {count.prod():.3g} voxels, expected "
-            f"at most {MAX_VOXELS}. Correct its header or coarsen spacing_mm."
+            f"{spacing.tolist()} mm: expected at most {limit:.3g} voxels, "
+            f"found {count.prod():.3g}. Correct its header or coarsen "
+            "spacing_mm."
         )
     canonical = np.diag([*spacing, 1.0])
     centre = _centre_mm(Grid(shape, affine))
