@@ -9,6 +9,7 @@ depths that a person or a program of ours would write.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -104,6 +105,12 @@ def plain_yaml(text: str) -> Any:
     except (KeyError, AttributeError, OverflowError) as error:
         # What constructors of a tag such as !!bool let through.
         raise ValueError(f"a value does not fit its tag ({error})") from None
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file's bytes, as hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _text_of(path: Path, what: str, most_bytes: int, remedy: str) -> str:

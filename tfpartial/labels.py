@@ -58,20 +58,25 @@ class LabelSpace:
         if not 1 <= len(names) <= MAX_LABELS:
             problems.append(
                 f"label space: expected 1 to {MAX_LABELS} labels, "
-                f"found {len(names)}."
+                f"found {len(names)}. Split the project."
             )
         for name in sorted({n for n in names if names.count(n) > 1}):
-            problems.append(f"label space: label '{name}' is listed twice.")
+            problems.append(
+                f"label space: expected each label once, found that label "
+                f"'{name}' is listed twice. Remove one."
+            )
         if BACKGROUND in names:
             problems.append(
-                "label space: 'background' is implied (index 0); remove it."
+                "label space: expected structures alone, found 'background', "
+                "which is implied (index 0). Remove it."
             )
         mirrors = {label.name: label.mirror for label in self.labels}
         for name, mirror in mirrors.items():
             if mirror is not None and mirrors.get(mirror) != name:
                 problems.append(
-                    f"label space: '{name}' mirrors '{mirror}', which does "
-                    f"not mirror it back. Left/right pairs name each other."
+                    f"label space: expected left/right pairs that name each "
+                    f"other, found that '{name}' mirrors '{mirror}', which "
+                    f"does not mirror it back. Correct 'mirror'."
                 )
         if problems:
             raise InputError(*problems)

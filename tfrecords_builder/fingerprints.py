@@ -17,6 +17,7 @@ from typing import Any
 from tfpartial.config import Database, Experiment
 from tfpartial.data.record_schema import SCHEMA_VERSION
 from tfpartial.databases import Case
+from tfpartial.documents import file_hash
 from tfpartial.labels import LabelSpace
 
 # Part of the key of every cached scan: raise it when preprocessing changes
@@ -56,12 +57,7 @@ def hash_files(paths: Iterable[Path], threads: int) -> dict[Path, str]:
     """Return path -> sha256 of its bytes; hashing releases the GIL."""
     unique = sorted(set(paths))
     with ThreadPoolExecutor(threads) as pool:
-        return dict(zip(unique, pool.map(_sha256, unique), strict=True))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return dict(zip(unique, pool.map(file_hash, unique), strict=True))
 
 
 def input_files(case: Case) -> dict[str, Path]:

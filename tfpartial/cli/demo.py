@@ -6,7 +6,6 @@ Out: records, a run, predictions, metrics, a SavedModel, pictures.
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,13 @@ from tfpartial.databases import (
     read_case,
 )
 from tfpartial.databases.stored_values import stored_values
+from tfpartial.errors import InputError
 from tfpartial.evaluation.evaluate import evaluate_predictions
 from tfpartial.evaluation.groups import stored_names
 from tfpartial.evaluation.table import EvaluationTable
-from tfpartial.inference.export import LABELS_FILE, export_run
+from tfpartial.inference.export import export_run
 from tfpartial.inference.export_check import segment_elsewhere
+from tfpartial.inference.export_files import check_export
 from tfpartial.inference.load_network import load_run
 from tfpartial.inference.predict import predict_split
 from tfpartial.reporting.figures import write_overlay
@@ -143,12 +144,11 @@ def _export_and_use(
 
 
 def _exported_weights(saved_model: Path) -> str | None:
-    """Return the hash of the weights that an earlier export holds."""
+    """Return the hash of the weights of an earlier export, if it is whole."""
     try:
-        text = (saved_model / LABELS_FILE).read_text(encoding="utf-8")
-    except FileNotFoundError:
+        return check_export(saved_model).get("weights_sha256")
+    except InputError:
         return None
-    return json.loads(text)["weights_sha256"]
 
 
 def _draw(experiment: Experiment, case: Case, exported: Path) -> Path:

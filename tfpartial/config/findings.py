@@ -65,6 +65,7 @@ def _unknown_name(name: str, parts: list[str], sections: list[Model]) -> str:
     return (
         f"'{'.'.join(parts)}': '{name}' is none of {', '.join(known)}."
         + did_you_mean(name, known)
+        + " Correct it."
     )
 
 
@@ -72,10 +73,10 @@ def _unknown(parts: list[str], sections: list[Model]) -> str:
     """Say that the first section's model has no such key, and who has."""
     where, key = ".".join(parts), parts[-1]
     if not sections:
-        return f"unknown key '{where}'. Remove it."
+        return f"unknown key '{where}': expected declared ones. Remove it."
     chosen, *others = sections
     known = list(chosen.model_fields)
-    ending = f" Known here: {', '.join(known)}."
+    ending = f" Known here: {', '.join(known)}. Rename or remove it."
     owners = [_name_of(m) for m in others if key in m.model_fields]
     if owners:
         return (

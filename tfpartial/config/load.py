@@ -159,8 +159,9 @@ def _place_phantom(raw: dict[str, Any], path: Path, faults: Faults) -> None:
             continue
         if not isinstance(section, dict):
             faults.add(
-                f"{path}: database path '{place}' names the built-in data, "
-                f"but there is no 'phantom:' section. Add 'phantom: {{}}'."
+                f"{path}: database path '{place}' names the built-in data: "
+                f"expected a 'phantom:' section, found none. Add 'phantom: "
+                f"{{}}'."
             )
             continue
         root = section.get("path", Phantom.model_fields["path"].default)

@@ -33,7 +33,7 @@ def check_meaning(experiment: Experiment, path: Path) -> None:
         for name in sorted({n for n in names if names.count(n) > 1}):
             faults.add(f"{path}: database '{name}' is declared twice.")
         for database in experiment.databases:
-            _check_labels(database, space, faults)
+            _check_labels(database, space, path, faults)
         _check_database_names(experiment, names, path, faults)
         weights = experiment.sampling.weights
         if not any(weights.get(name, 1.0) > 0 for name in names):
@@ -59,14 +59,16 @@ def _targets(database: Database) -> Iterator[str]:
 
 
 def _check_labels(
-    database: Database, space: LabelSpace, faults: Faults
+    database: Database, space: LabelSpace, path: Path, faults: Faults
 ) -> None:
     for target in dict.fromkeys(_targets(database)):
         if target not in (IGNORE, *space.names):
             faults.add(
-                f"database '{database.name}': label '{target}' is not in "
-                f"the label space ({', '.join(space.names[1:])})."
+                f"{path}: database '{database.name}': label '{target}' is not "
+                f"in the label space, expected one of "
+                f"{', '.join(space.names[1:])}."
                 + did_you_mean(target, space.names)
+                + " Correct it."
             )
 
 
@@ -85,6 +87,8 @@ def _check_database_names(
         for name in mentioned:
             if name not in names:
                 faults.add(
-                    f"{path}: '{section}.{name}': no such database."
+                    f"{path}: '{section}.{name}': no such database, expected "
+                    f"one of {', '.join(names)}."
                     + did_you_mean(name, names)
+                    + " Correct it."
                 )

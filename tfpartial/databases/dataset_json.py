@@ -51,7 +51,7 @@ def refuse_channels(channels: object, where: Path) -> None:
     if isinstance(channels, dict | list) and len(channels) > 1:
         raise InputError(
             f"{where}: expected one channel, found {len(channels)}: "
-            f"{shown(channels)}. Only single-channel CT is read: leave the "
+            f"{shown(channels)}. Only single-channel CT is read. Leave the "
             "others out."
         )
 
@@ -87,11 +87,11 @@ def parse_labels(labels: object, path: Path) -> dict[int, str]:
         for value in labels.values()
     )
     if keys_fit == values_fit:
-        found = "both readings fit" if keys_fit else "neither reading fits"
+        fits = "both readings fit" if keys_fit else "neither reading fits"
         raise InputError(
             f"{path}: 'labels': expected either name -> integer (nnU-Net) or "
-            f"integer -> name (MSD), {found}: {shown(labels)}. Write it as "
-            f"name -> integer."
+            f"integer -> name (MSD), found {shown(labels)}: {fits}. Write it "
+            f"as name -> integer."
         )
     pairs: list[tuple[int, str]] = []
     regions: set[int] = set()
@@ -126,8 +126,9 @@ def _refuse_repeats(pairs: list[tuple[int, str]], path: Path) -> None:
                 {w for w in words if words.count(w) > 1}, key=str
             ):
                 faults.add(
-                    f"{path}: 'labels' has the {what} '{word}' more than "
-                    f"once. Give each structure an integer of its own."
+                    f"{path}: 'labels': expected each {what} once, found the "
+                    f"{what} '{word}' more than once. Give each structure an "
+                    f"integer of its own."
                 )
 
 
@@ -197,7 +198,9 @@ def _integer_of(
     if integer is None or (integer not in names and integer != 0):
         known = [f"{name} ({i})" for i, name in sorted(names.items())]
         raise InputError(
-            f"{where}: {source} has no such label. It has: "
-            f"{', '.join(known)}." + did_you_mean(key, names.values())
+            f"{where}: expected a label of {source}, found no such label "
+            f"there. It has: {', '.join(known)}."
+            + did_you_mean(key, names.values())
+            + " Correct the name."
         )
     return integer

@@ -48,8 +48,9 @@ class MissingFiles:
         """Add one fault per kind of file."""
         for kind, paths in self.paths.items():
             faults.add(
-                f"database '{database.name}': {kind} not found for "
-                f"{len(paths)} case(s): {join_names(paths)}. Restore the "
+                f"database '{database.name}': expected a {kind} in every case, "
+                f"{kind} not found for {len(paths)} case(s): "
+                f"{join_names(paths)}. Restore the "
                 f"file(s), or list the case(s) under 'exclude'."
             )
 
@@ -76,8 +77,8 @@ def keep_cases(
     kept = [c for c in known if c not in excluded]
     if not kept:
         faults.add(
-            f"database '{database.name}': {database.path} holds no case of "
-            f"layout '{database.layout}'"
+            f"database '{database.name}': expected cases of layout "
+            f"'{database.layout}', found that {database.path} holds no case"
             + (" that is not excluded." if known else ".")
             + " Correct 'path' or 'layout'."
         )

@@ -58,8 +58,9 @@ def find_msd(
         case_id = without_nifti_ending(pair[0].name) or ""
         if case_id in pairs:
             faults.add(
-                f"{where}: training[{position}]: case '{case_id}' is listed "
-                f"twice ({pairs[case_id][0]} and {pair[0]}). Keep one."
+                f"{where}: expected each case once, found "
+                f"training[{position}]: case '{case_id}' is listed twice "
+                f"({pairs[case_id][0]} and {pair[0]}). Keep one."
             )
         pairs[case_id] = pair
     missing = MissingFiles()

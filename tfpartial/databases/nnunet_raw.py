@@ -91,13 +91,13 @@ def _images(folder: Path, ending: str, faults: Faults) -> dict[str, Path]:
         match = pattern.fullmatch(path.name)
         if match is None:
             faults.add(
-                f"{path}: expected a name such as <case>_0000{ending}. Rename "
-                f"it, or move it out of imagesTr."
+                f"{path}: expected a name such as <case>_0000{ending}, found "
+                f"'{path.name}'. Rename it, or move it out of imagesTr."
             )
         elif match.group(2) != "0000":
             faults.add(
                 f"{path}: expected one channel (_0000), found channel "
-                f"_{match.group(2)}. Only single-channel CT is read."
+                f"_{match.group(2)}. Only single-channel CT is read. Remove it."
             )
         else:
             images[match.group(1)] = path

@@ -104,11 +104,11 @@ def _codes_of_label_map(
             f"{v} ({int((labels == v).sum())} voxels)" for v in undeclared
         ]
         faults.add(
-            f"case '{case.case_id}': {path} holds stored value(s) "
-            f"{join_names(counts)}, which database '{database.name}' does not "
-            f"declare. Declared: {join_names(sorted(code_of))}. Add them "
-            f"under 'values' (a label, 'ignore' or 'background'), or exclude "
-            f"the case."
+            f"case '{case.case_id}': {path}: expected the stored values that "
+            f"database '{database.name}' declares, "
+            f"{join_names(sorted(code_of))}, found {join_names(counts)}. Add "
+            f"them under 'values' (a label, 'ignore' or 'background'), or "
+            f"exclude the case."
         )
     return _look_up(labels, {v: code_of.get(v, 0) for v in present})
 

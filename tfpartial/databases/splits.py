@@ -126,6 +126,11 @@ def _read_file(splits: Splits, known: Collection[str]) -> dict[str, Any]:
         path, "a JSON file", "Correct it or 'build.splits.file'."
     )
     _check_shape(contents, path)
+    if not contents:
+        raise InputError(
+            f"{path}: expected the splits of at least one database, found "
+            "none. Write them, or leave 'build.splits.file' out."
+        )
     # A file may serve several experiments and name databases that this one
     # leaves out. But where one of ours is missing from it too, a misspelt
     # name would send test cases to training by hash.
@@ -159,9 +164,10 @@ def _check_shape(contents: object, path: Path) -> None:
             for side, case_ids in sides.items():
                 if side not in SPLITS:
                     faults.add(
-                        f"{path}: '{database}': unknown split '{side}'."
+                        f"{path}: '{database}': expected {', '.join(SPLITS)}, "
+                        f"found the unknown split '{side}'."
                         + did_you_mean(side, SPLITS)
-                        + f" Known: {', '.join(SPLITS)}. Rename it."
+                        + " Rename it."
                     )
                 elif not isinstance(case_ids, list) or not all(
                     isinstance(c, str) for c in case_ids
@@ -192,23 +198,26 @@ def _by_file(
                 unknown.append(case_id)
             elif case_id in chosen:
                 faults.add(
-                    f"{where}: case '{case_id}' is listed twice "
+                    f"{where}: expected each case once, found that case "
+                    f"'{case_id}' is listed twice "
                     f"({chosen[case_id]} and {split}). Keep one."
                 )
             else:
                 chosen[case_id] = split
     if unknown:
         faults.add(
-            f"{where}: lists {len(unknown)} case(s) that the database does "
-            f"not contain: {join_names(unknown)}."
+            f"{where}: expected cases of the database, found "
+            f"{len(unknown)} case(s) that the database does not contain: "
+            f"{join_names(unknown)}."
             + did_you_mean(unknown[0], case_ids)
             + " Correct the file, or restore the scans."
         )
     unlisted = [c for c in case_ids if c not in chosen]
     if unlisted:
         faults.add(
-            f"{where}: {len(unlisted)} case(s) of the database are in no "
-            f"split: {join_names(unlisted)}. List them, or exclude them from "
+            f"{where}: expected every case in a split, found that "
+            f"{len(unlisted)} case(s) of the database are in no split: "
+            f"{join_names(unlisted)}. List them, or exclude them from "
             f"the database."
         )
     return chosen

@@ -1,7 +1,8 @@
 """A run -> a SavedModel that needs neither Keras nor this package.
 
-In: a loaded run. Out: a folder with `saved_model.pb`, `assets/labels.json`
-and, on request, `patch_network.onnx`; verified before it gets its name.
+In: a loaded run. Out: a folder with `saved_model.pb`, `assets/labels.json`,
+on request `patch_network.onnx`, and the checksums of all of them in
+`files.json`; verified before it gets its name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tfpartial import __version__
 from tfpartial.errors import InputError
 from tfpartial.inference import graph_preprocess as graph
 from tfpartial.inference.export_check import check_onnx, check_saved_model
+from tfpartial.inference.export_files import LABELS_FILE, write_file_list
 from tfpartial.inference.graph_frame import frame_of
 from tfpartial.inference.graph_window import sliding_window_labels
 from tfpartial.inference.load_network import LoadedRun, Which, load_network
@@ -32,7 +34,6 @@ from tfpartial.inference.sliding_window import (
 from tfpartial.inference.windows import Shape3, check_window
 
 log = logging.getLogger(__name__)
-LABELS_FILE = "assets/labels.json"
 ONNX_FILE = "patch_network.onnx"
 ONNX_MODULES = ("tf2onnx", "onnx", "onnxruntime")
 
@@ -99,6 +100,7 @@ def _write_checked(
         json.dumps(_description(network, run, which), indent=2) + "\n",
         encoding="utf-8",
     )
+    write_file_list(beside)
     share = check_saved_model(beside, network, run)
     log.info(
         "SavedModel against predict, on a synthetic scan: %.4f %% of voxels "
@@ -109,6 +111,7 @@ def _write_checked(
         _write_onnx(network, run.window_shape, beside / ONNX_FILE)
         off = check_onnx(beside / ONNX_FILE, network, run.window_shape)
         log.info("ONNX against Keras: probabilities differ by %.1e", off)
+        write_file_list(beside)
 
 
 def _replace(out_dir: Path, beside: Path) -> None:

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpartial.inference.export_files import check_export
 from tfpartial.inference.load_network import LoadedRun
 from tfpartial.inference.predict import predict_scan
 from tfpartial.inference.sliding_window import context_of
@@ -129,8 +130,10 @@ def segment_elsewhere(
         logits: (1, i', j', k', L) float32 of the patch; None without one.
 
     Raises:
+        InputError: files of the export are missing, added or changed.
         RuntimeError: the process fails.
     """
+    check_export(path)
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder, "scan.npz"), Path(folder, "found.npz")
         np.savez(

@@ -18,6 +18,7 @@ import keras
 
 from tfpartial.config import Experiment, load_experiment
 from tfpartial.config.meaning import label_space_of
+from tfpartial.documents import file_hash
 from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace
 from tfpartial.models import build_network
@@ -71,12 +72,6 @@ class LoadedRun:
     def weights_hash(self, which: Which) -> str:
         """Return the sha256 of a weights file: it names the network."""
         return file_hash(self.weights_path(which))
-
-
-def file_hash(path: Path) -> str:
-    """Return the sha256 of a file's bytes, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_run(run_dir: str | Path) -> LoadedRun:

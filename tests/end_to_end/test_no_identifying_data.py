@@ -1,0 +1,43 @@
+"""What leaves a site carries case ids: every output of every stage searched.
+
+The scans lie in a folder with a patient's name, and carry it in every free
+text of their headers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from identifying import NAME, files_that_name, plant
+from shrunken import CONFIG, overrides, script
+
+pytestmark = pytest.mark.slow
+
+
+def test_no_output_names_a_patient(tmp_path: Path) -> None:
+    scans, out = tmp_path / NAME / "phantom", tmp_path / "out"
+    out.mkdir()
+    declared = [*overrides(out), f"phantom.path={scans}",
+                "fit.epochs=1", "fit.validation.every_epochs=1"]  # fmt: skip
+    script("make_phantom", "--config", CONFIG, *declared)
+    plant(scans)
+    run = out / "run"
+    said = [
+        script("build_tfrecords", "--config", CONFIG, *declared),
+        script("fit", "--config", CONFIG, "--strategy", "none",
+               "--run_dir", run, *declared),
+        script("predict", "--run_dir", run, "--split", "test",
+               "--predictions_dir", out / "predictions",
+               "predict.probabilities=true"),
+        script("predict", "--run_dir", run, "--inputs",
+               next(scans.rglob("supine_04/ct.nii.gz")),
+               "--predictions_dir", out / "files"),
+        script("evaluate", "--run_dir", run,
+               "--predictions_dir", out / "predictions"),
+        script("export", "--run_dir", run, "--export_dir", out / "export"),
+    ]  # fmt: skip
+    for text in said:
+        assert NAME not in text
+    # The only file that says where scans lie: else no run could be repeated.
+    assert files_that_name(out) == ["run/config.yaml"]
