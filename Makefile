@@ -23,8 +23,8 @@ demo: env
 check: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell tfpartial tfrecords_builder scripts tests docs \
-	    configs README.md CHANGELOG.md
+	$(BIN)/codespell tfpartial tfrecords_builder scripts benchmarks tests \
+	    docs configs README.md CHANGELOG.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -21,7 +21,7 @@ import yaml
 
 from tfpartial.errors import InputError, shown
 
-MAX_JSON_BYTES = 64 * 2**20
+MAX_JSON_BYTES = 32 * 2**20
 MAX_YAML_BYTES = 2**20
 # Deeper than any section; libyaml's composer recurses without a limit.
 MAX_YAML_DEPTH = 50
@@ -40,7 +40,7 @@ def read_json(path: Path, what: str, remedy: str) -> Any:
         remedy: ends messages.
 
     Raises:
-        InputError: absent, unreadable, larger than 64 MiB, not UTF-8, not
+        InputError: absent, unreadable, larger than 32 MiB, not UTF-8, not
             JSON (NaN and infinity are not), or a key that stands twice.
     """
     text = _text_of(path, what, MAX_JSON_BYTES, remedy)

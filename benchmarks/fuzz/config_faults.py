@@ -105,7 +105,7 @@ def _unknown_key(document: dict[str, Any], draw: random.Random) -> None:
     section = document
     for key in place:
         section = section[key]
-    name = draw.choice(["epoch", "lables", "x" * 10_000, "\x1b[2J", "", 7, "é"])
+    name = draw.choice(["epoch", "labls", "x" * 10_000, "\x1b[2J", "", 7, "é"])
     section[name] = draw.choice([1, None, [1], {"a": 1}])
 
 
@@ -163,7 +163,7 @@ def _labels(document: dict[str, Any], draw: random.Random) -> None:
     elif kind == 4:
         document["labels"] = draw.choice([None, "bone", {"bone": 1}, [[]], []])
     else:
-        document["lables"] = document.pop("labels")
+        document["labls"] = document.pop("labels")
 
 
 def _database(document: dict[str, Any], draw: random.Random) -> None:

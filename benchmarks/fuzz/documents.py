@@ -110,7 +110,7 @@ def _not_plain(path: Path, draw: random.Random) -> None:
         text.replace("{", '{"x": 1, "x": 2, ', 1).encode(),
         text.replace("{", '{"x": ' + "9" * 10_000 + ", ", 1).encode(),
         text.replace("{", '{"x": 1e999, ', 1).encode(),
-        b" " * (65 * 2**20),
+        b" " * (33 * 2**20),
         text.encode() + b"\0",
         text.encode() + text.encode(),
         text.replace('"', "'").encode(),

@@ -111,7 +111,7 @@ def test_undeclared_stored_values(scan):
     assert "case 'a'" in fault
     assert "labels.nii.gz" in fault
     assert "7 (2 voxels), 9 (1 voxels)" in fault
-    assert "Declared: 0, 1." in fault
+    assert "declares, 0, 1, found 7 (2 voxels)" in fault
 
 
 def test_grids_that_disagree(scan):
