@@ -22,7 +22,7 @@ import yaml
 from tfpartial.errors import InputError, shown
 
 MAX_JSON_BYTES = 32 * 2**20
-MAX_YAML_BYTES = 2**20
+MAX_YAML_BYTES = 2 * 2**20
 # Deeper than any section; libyaml's composer recurses without a limit.
 MAX_YAML_DEPTH = 50
 # Values after every alias (*name) is replaced by what it stands for.
@@ -64,7 +64,7 @@ def read_yaml(path: Path, what: str, remedy: str) -> Any:
     """Return what a YAML file holds; see `plain_yaml`.
 
     Raises:
-        InputError: absent, unreadable, larger than 1 MiB, not UTF-8, or not
+        InputError: absent, unreadable, larger than 2 MiB, not UTF-8, or not
             plain YAML.
     """
     text = _text_of(path, what, MAX_YAML_BYTES, remedy)

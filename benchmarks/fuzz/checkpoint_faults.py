@@ -21,7 +21,7 @@ from fuzz.corpus import (
 )
 from tfpartial.config import Experiment, write_resolved
 
-NO_CHECKSUM = "weights files carry no checksum"
+NO_CHECKSUM = "neither weights nor checkpoints carry checksums"
 
 
 def experiment_of(folder: Path) -> Experiment:
@@ -184,10 +184,14 @@ READERS = (
         prepare,
         read_checkpoint,
         (
-            Fault("truncated", _of_checkpoint(truncate)),
-            Fault("bits flipped", _of_checkpoint(flip_bits)),
-            Fault("another file", _of_checkpoint(replace_by_other)),
-            Fault("file missing", _no_checkpoint_data),
+            Fault("truncated", _of_checkpoint(truncate), known=NO_CHECKSUM),
+            Fault("bits flipped", _of_checkpoint(flip_bits), known=NO_CHECKSUM),
+            Fault(
+                "another file",
+                _of_checkpoint(replace_by_other),
+                known=NO_CHECKSUM,
+            ),
+            Fault("file missing", _no_checkpoint_data, known=NO_CHECKSUM),
         ),
         slow=True,
     ),

@@ -267,7 +267,7 @@ def _not_yaml(text: str, draw: random.Random) -> bytes:
         b"\xff\xfe\x00" + data, data + b"\xc3", data.replace(b": ", b":\t- "),
         b"", b"just text\n", b"- a\n- b\n", b"42\n", data + b"\0",
         data + b"x: [1, 2\n", data + b"x: 'a\n", data + b"\n---\nx: 1\n",
-        data + data.splitlines()[0] + b"\n", b"# " + b"x" * (2 * 2**20),
+        data + data.splitlines()[0] + b"\n", b"# " + b"x" * (3 * 2**20),
         data + b'x: "\\ud800"\n', data + b'x: "\\UFFFFFFFF"\n', b"null\n",
         data + b"%YAML 9.9\n", data + b"@: 1\n",
     ]  # fmt: skip

@@ -152,7 +152,7 @@ def test_labels_and_databases_must_exist(tmp_path: Path) -> None:
     content["databases"] = [MINIMAL["databases"][0] | {"annotated": ["livr"]}]
     text = _faults(_write(tmp_path, content))
     assert "Did you mean 'liver'?" in text
-    assert "'sampling.weights.clinics': no such database." in text
+    assert "'sampling.weights.clinics': no such database, expected" in text
     assert "Did you mean 'clinic'?" in text
 
 

@@ -304,7 +304,8 @@ def test_no_folder_and_no_cases(tmp_path):
     assert "expected a folder at 'path'" in faults_of(database)[0]
     database = declare(tmp_path, "label_map_folder", {1: "liver"})
     assert (
-        "holds no case of layout 'label_map_folder'" in (faults_of(database)[0])
+        "expected cases of layout 'label_map_folder', found that"
+        in (faults_of(database)[0])
     )
 
 

@@ -47,7 +47,7 @@ def test_all_faults_of_a_label_space_together() -> None:
                     Label("background")))  # fmt: skip
     text = str(caught.value)
     assert "'b' is listed twice" in text
-    assert "'background' is implied" in text
+    assert "'background', which is implied" in text
     assert "'a' mirrors 'b', which does not mirror it back" in text
 
 

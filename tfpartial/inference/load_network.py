@@ -146,12 +146,14 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
             network.load_weights(path)
         with h5py.File(path) as file:
             expected = file.attrs.get(_HASH_ATTRIBUTE)  # none: an older file
-    except (ValueError, OSError, KeyError, UserWarning) as error:
+    # Damaged HDF5 raises nearly anything.
+    except Exception as error:
         raise InputError(
-            f"{path}: these weights do not fit the network that "
+            f"{path}: expected weights of the network that "
             f"{run.run_dir / 'config.yaml'} declares "
-            f"({run.experiment.network.name}, {run.space.num_labels} labels): "
-            f"{error}. Restore the config of the run, or train again."
+            f"({run.experiment.network.name}, {run.space.num_labels} labels), "
+            f"found that these weights do not fit: {str(error).rstrip('.')}. "
+            f"Restore the config or the weights of the run, or train again."
         ) from error
     found = hash_of_values(network)
     if expected is not None and found != expected:
