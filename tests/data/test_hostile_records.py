@@ -89,7 +89,8 @@ def test_a_changed_digit_is_noticed(home: Path) -> None:
         (lambda d: d["cases"][0].update(scan_shape=[3, 3]), "scan_shape"),
         (lambda d: d["cases"][0].update(annotated_labels=[2**40]), "bitmask"),
         (lambda d: d.update(stored_value_labels=[[1], [2]]), "for 'ignore'"),
-        (lambda d: d["cases"][0].update(scan_shape=[9, 9, 9]), "do not tile"),
+        (lambda d: d["cases"][0].update(scan_shape=[9, 9, 9]), "of shape"),
+        (lambda d: d["cases"][0].update(scan_shape=[13, 18, 21]), "do not til"),
         (lambda d: d["cases"][0].update(scan_shape=[2**20] * 3), "too short"),
     ],
 )

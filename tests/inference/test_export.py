@@ -15,6 +15,7 @@ from tfpartial.errors import InputError
 from tfpartial.inference import export, export_check
 from tfpartial.inference.export import export_run
 from tfpartial.inference.export_check import noise_patch, segment_elsewhere
+from tfpartial.inference.export_files import LABELS_FILE, write_file_list
 from tfpartial.inference.load_network import load_network, load_run
 from tfpartial.inference.predict import predict_scan
 from tfpartial.models import build_network
@@ -273,5 +274,10 @@ def segment_with(network, run):
 
 def test_a_model_that_fails_elsewhere_is_reported(tmp_path, scan, monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(InputError, match="the list of an export, found none"):
+        segment_elsewhere(tmp_path, scan)
+    (tmp_path / "assets").mkdir()
+    (tmp_path / LABELS_FILE).write_text("{}")
+    write_file_list(tmp_path)
     with pytest.raises(RuntimeError, match="TensorFlow alone"):
         segment_elsewhere(tmp_path, scan)

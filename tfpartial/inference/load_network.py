@@ -149,11 +149,11 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
     # Damaged HDF5 raises nearly anything.
     except Exception as error:
         raise InputError(
-            f"{path}: expected weights of the network that "
-            f"{run.run_dir / 'config.yaml'} declares "
+            f"{path}: these weights do not fit: expected those of the network "
+            f"that {run.run_dir / 'config.yaml'} declares "
             f"({run.experiment.network.name}, {run.space.num_labels} labels), "
-            f"found that these weights do not fit: {str(error).rstrip('.')}. "
-            f"Restore the config or the weights of the run, or train again."
+            f"found others: {str(error).rstrip('.')}. Restore the config or "
+            f"the weights of the run, or train again."
         ) from error
     found = hash_of_values(network)
     if expected is not None and found != expected:

@@ -166,7 +166,7 @@ def _voxels(stream: IO[bytes], header: Header) -> np.ndarray:
     """
     _skip(stream, header.offset - header.num_read)
     array = np.empty(header.num_bytes, np.uint8)
-    view, position = memoryview(array), 0
+    view, position = array.data, 0
     while position < len(view):
         end = position + _CHUNK_BYTES
         count = stream.readinto(view[position:end])  # type: ignore[attr-defined]
