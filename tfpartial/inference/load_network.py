@@ -146,8 +146,9 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
             network.load_weights(path)
         with h5py.File(path) as file:
             expected = file.attrs.get(_HASH_ATTRIBUTE)  # none: an older file
-    # Damaged HDF5 raises nearly anything.
-    except Exception as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged HDF5 raises nearly anything
         raise InputError(
             f"{path}: these weights do not fit: expected those of the network "
             f"that {run.run_dir / 'config.yaml'} declares "
