@@ -8,7 +8,7 @@ from pathlib import Path
 
 import fuzz_inputs
 import pytest
-from fuzz import checkpoint_faults, nifti_faults
+from fuzz import nifti_faults
 from fuzz.corpus import OUTPUT, Fault, Reader
 from fuzz.judge import OTHER, REFUSED, UNCHANGED, judge, same
 
@@ -127,7 +127,30 @@ def test_equal_is_equal_by_value() -> None:
     assert not same([1], [1, 2])
 
 
-def test_what_is_known_is_a_class_that_says_why() -> None:
-    known = [f for r in fuzz_inputs.READERS for f in r.faults if f.known]
-    assert {fault.known for fault in known} <= {checkpoint_faults.NO_CHECKSUM}
-    assert not Fault("x", lambda folder, draw: ()).known
+@pytest.mark.parametrize(("known", "done"), [("", 1), ("no checksum", 0)])
+def test_another_result_fails_unless_it_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    known: str,
+    done: int,
+) -> None:
+    def prepare(folder: Path) -> None:
+        (folder / "number").write_text("1")
+
+    def harm(folder: Path, draw: random.Random) -> tuple[str, ...]:
+        (folder / "number").write_text("2")
+        return ("number",)
+
+    reader = Reader(
+        "numbers",
+        prepare,
+        lambda folder: (folder / "number").read_text(),
+        (Fault("another", harm, known=known),),
+    )
+    monkeypatch.setattr(fuzz_inputs, "READERS", (reader,))
+    assert fuzz_inputs.main(["--cases", "3", "--commands", "0"]) == done
+    lines = capsys.readouterr().out.splitlines()
+    start = f"{'known' if known else 'other'}: numbers, another: accepted"
+    assert sum(line.startswith(start) for line in lines) == 3
+    summary = json.loads(lines[-1])
+    assert (summary["other"], summary["known"]) == ((0, 3) if known else (3, 0))
