@@ -115,16 +115,23 @@ def header(*fields: tuple[int, str, Any]) -> Mutate:
 
     @harmed
     def mutate(path: Path, draw: random.Random) -> tuple[str, ...]:
-        data = bytearray(gzip.decompress(path.read_bytes()))
-        for offset, dtype, value in fields:
-            chosen = draw.choice(value) if isinstance(value, list) else value
-            with np.errstate(all="ignore"):
-                raw = np.asarray(chosen, dtype).tobytes()
-            data[offset : offset + len(raw)] = raw
-        path.write_bytes(gzip.compress(bytes(data), 1))
+        overwrite(path, draw, *fields)
         return ()
 
     return mutate
+
+
+def overwrite(
+    path: Path, draw: random.Random, *fields: tuple[int, str, Any]
+) -> None:
+    """Overwrite header fields of one file, see `header`."""
+    data = bytearray(gzip.decompress(path.read_bytes()))
+    for offset, dtype, value in fields:
+        chosen = draw.choice(value) if isinstance(value, list) else value
+        with np.errstate(all="ignore"):
+            raw = np.asarray(chosen, dtype).tobytes()
+        data[offset : offset + len(raw)] = raw
+    path.write_bytes(gzip.compress(bytes(data), 1))
 
 
 def rows(change: Any) -> Mutate:
@@ -223,10 +230,10 @@ def _shape(kind: str) -> Mutate:
 def _absurd(path: Path, draw: random.Random) -> tuple[str, ...]:
     """Claim more voxels than any scan has, in NIfTI-1 or NIfTI-2."""
     if draw.random() < 0.5:
-        return header(
-            (DIM + 2, "<i2", [[32767] * 3, [32767, 1, 32767], [0, 12, 10],
-                              [-5, 12, 10], [14, 12, 32767], [7, 12, 10]])
-        )(path.parents[2], draw)  # fmt: skip
+        sizes = [[32767] * 3, [32767, 1, 32767], [0, 12, 10], [-5, 12, 10],
+                 [14, 12, 32767]]  # fmt: skip
+        overwrite(path, draw, (DIM + 2, "<i2", sizes))
+        return ()
     image = nibabel.Nifti2Image(voxels()[0], AFFINE)
     data = bytearray(image.to_bytes())
     sizes = draw.choice(

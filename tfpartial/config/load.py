@@ -182,7 +182,7 @@ def _resolve(text: str, home: Path, faults: Faults) -> str:
         name = match.group(1)
         if name not in os.environ:
             faults.add(
-                f"{home}: path '{text}' needs the environment variable "
+                f"{home}: path '{text}': expected the environment variable "
                 f"{name}, which is not set. Set it to the folder it names."
             )
         return os.environ.get(name, name)

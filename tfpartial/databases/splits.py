@@ -138,8 +138,9 @@ def _read_file(splits: Splits, known: Collection[str]) -> dict[str, Any]:
     foreign = [name for name in contents if name not in known]
     if unnamed and foreign:
         raise InputError(
-            f"{path}: names the undeclared database(s) {join_names(foreign)} "
-            f"and not {join_names(unnamed)}."
+            f"{path}: expected the declared databases, found that it names "
+            f"the undeclared database(s) {join_names(foreign)} and not "
+            f"{join_names(unnamed)}."
             + did_you_mean(foreign[0], unnamed)
             + f" Correct the name, or name {join_names(unnamed)} in the file "
             f"too."
