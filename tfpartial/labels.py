@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from tfpartial.errors import InputError, did_you_mean
+from tfpartial.errors import InputError, did_you_mean, shown
 
 BACKGROUND = "background"
 MAX_LABELS = 254
@@ -154,8 +154,9 @@ def vector_from_bitmask(words: np.ndarray, num_labels: int) -> np.ndarray:
     bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")
     if bits.shape[-1] < num_labels or bits[..., num_labels:].any():
         raise InputError(
-            f"bitmask {words.tolist()} does not belong to a label space of "
-            f"{num_labels} labels: rebuild the records with this config."
+            f"expected bitmasks of {num_labels} labels, found "
+            f"{shown(words.tolist())}, which does not belong to this label "
+            "space. Build the records again with this config."
         )
     return bits[..., :num_labels].astype(bool)
 

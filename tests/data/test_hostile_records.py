@@ -87,7 +87,7 @@ def test_a_changed_digit_is_noticed(home: Path) -> None:
         (lambda d: d["cases"][0].update(sd=-1.0), r"cases.0.sd = -1.0"),
         (lambda d: d["cases"][1].update(split="all"), "cases.1.split = 'all'"),
         (lambda d: d["cases"][0].update(scan_shape=[3, 3]), "scan_shape"),
-        (lambda d: d["cases"][0].update(annotated_labels=[2**40]), "bitmask"),
+        (lambda d: d["cases"][0].update(annotated_labels=[2**40]), "bitmasks"),
         (lambda d: d.update(stored_value_labels=[[1], [2]]), "for 'ignore'"),
         (lambda d: d["cases"][0].update(scan_shape=[9, 9, 9]), "of shape"),
         (lambda d: d["cases"][0].update(scan_shape=[13, 18, 21]), "do not til"),

@@ -109,7 +109,7 @@ def _label_set(
         )
     if IGNORE in names:
         raise InputError(
-            f"{where}: 'ignore' stands alone (it means any label), found it "
+            f"{where}: expected 'ignore' alone (it means any label), found it "
             f"in the list {names}. Write 'ignore', or the labels only."
         )
     try:
