@@ -93,7 +93,7 @@ def test_faults_of_values_come_together():
     assert "Did you mean 'liver'?" in text
     assert "values '2'" in text
     assert "empty list" in text
-    assert "'ignore' stands alone" in text
+    assert "expected 'ignore' alone" in text
 
 
 def test_more_than_256_stored_values():
