@@ -71,6 +71,11 @@ class Faults:
         self._faults += new[:room]
         self._more += len(new[room:])
 
+    @property
+    def found(self) -> tuple[str, ...]:
+        """Everything added so far."""
+        return tuple(self._faults)
+
     def raise_if_any(self) -> None:
         """Raise `InputError` with everything added so far."""
         if self._more:

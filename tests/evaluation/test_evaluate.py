@@ -11,7 +11,7 @@ import pytest
 
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
-from tfpartial.evaluation import evaluate, evaluate_predictions
+from tfpartial.evaluation import evaluate_predictions, in_order
 from tfpartial.evaluation.scores import Score
 from tfpartial.volumes import Volume, write_volume
 
@@ -262,7 +262,7 @@ def test_a_pool_of_processes_gives_the_same_table(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serial = evaluate_predictions(experiment_of(root), root / "predictions")
-    monkeypatch.setattr(evaluate, "POOL_PAYS_SECONDS", 0.0)
+    monkeypatch.setattr(in_order, "POOL_PAYS_SECONDS", 0.0)
     pooled = evaluate_predictions(
         experiment_of(root, workers=2), root / "predictions"
     )

@@ -92,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_making(subparsers)
     _add_using(subparsers)
+    _add_audit_flags(_verb(subparsers, "audit", verbs.audit, config=True))
     verb = _verb(subparsers, "table", verbs.table)
     _add_table_flags(verb)
     verb = _verb(subparsers, "demo", verbs.demo)
@@ -198,6 +199,29 @@ def _add_using(subparsers: argparse._SubParsersAction) -> None:
     verb.add_argument("--databases", nargs="+", metavar="NAME")
     verb.add_argument(
         "--out_dir", type=Path, help="default: the predictions folder"
+    )
+
+
+def _add_audit_flags(verb: argparse.ArgumentParser) -> None:
+    """Add the flags of the verb that checks databases."""
+    verb.add_argument(
+        "--out_dir",
+        type=Path,
+        required=True,
+        help="folder to write index.html and audit.json into",
+    )
+    verb.add_argument(
+        "--databases", nargs="+", metavar="NAME", help="audit only these"
+    )
+    verb.add_argument(
+        "--run_dir",
+        type=Path,
+        help="directory that fit made: segment all cases with it and compare",
+    )
+    verb.add_argument(
+        "--predictions_dir",
+        type=Path,
+        help="compare with the label maps <database>/<case>.nii.gz in it",
     )
 
 

@@ -130,6 +130,74 @@ def run_evaluation(arguments: argparse.Namespace) -> None:
     log.info("metrics: %s", out_dir)
 
 
+def run_audit(arguments: argparse.Namespace) -> None:
+    """Audit the databases of a config, maybe with a run's predictions.
+
+    Raises:
+        InputError: both --run_dir and --predictions_dir.
+    """
+    if arguments.run_dir and arguments.predictions_dir:
+        raise InputError(
+            "audit: expected --run_dir or --predictions_dir, found both. The "
+            "predictions of a run are made below the output folder."
+        )
+    experiment = load_experiment(arguments.config, arguments.overrides)
+    from tfpartial.audit import audit, summary_lines
+
+    ensure_phantom(experiment)
+    predictions_dir = arguments.predictions_dir
+    if arguments.run_dir:
+        predictions_dir = arguments.out_dir / "predictions"
+        _segment_all(experiment, arguments, predictions_dir)
+    result = audit(
+        experiment, arguments.out_dir, arguments.databases, predictions_dir
+    )
+    print("\n".join(summary_lines(result)))
+    log.info("page: %s", arguments.out_dir / "index.html")
+
+
+def _segment_all(
+    experiment: Experiment,
+    arguments: argparse.Namespace,
+    predictions_dir: Path,
+) -> None:
+    """Segment every case of the databases with a run, as that run predicts.
+
+    Raises:
+        InputError: no run, or one of another label space.
+    """
+    from tfpartial.config import label_space_of
+    from tfpartial.databases import check_database_names, declared_cases
+    from tfpartial.inference.load_network import load_run
+    from tfpartial.inference.predict import run_jobs
+    from tfpartial.inference.provenance import Job
+
+    run = load_run(arguments.run_dir)
+    space = label_space_of(experiment)
+    if run.space.names != space.names:
+        raise InputError(
+            f"{arguments.run_dir}: expected a run of the label space "
+            f"{', '.join(space.names[1:])}, found one of "
+            f"{', '.join(run.space.names[1:])}. Audit with the config of the "
+            f"run, or choose another run."
+        )
+    known = [database.name for database in experiment.databases]
+    check_database_names(arguments.databases or (), known)
+    found, _ = declared_cases(
+        experiment.databases, space, experiment.build.splits
+    )
+    jobs = [
+        Job(
+            case.image_path,
+            predictions_dir / name / f"{case.case_id}.nii.gz",
+            case.prone_turn,
+        )
+        for name in arguments.databases or known
+        for case in found[name]
+    ]
+    run_jobs(jobs, run, run.experiment.predict)
+
+
 def experiment_of_run(arguments: argparse.Namespace) -> Experiment:
     """Load what a run declared, with overrides, wherever it lies now."""
     config = arguments.run_dir / "config.yaml"

@@ -151,6 +151,21 @@ def table(arguments: argparse.Namespace) -> None:
     log.info("tables: %s", folder)
 
 
+def audit(arguments: argparse.Namespace) -> None:
+    """Check the databases of a config: labels, sides, copies of scans.
+
+    Writes one page (index.html, pictures inside) and audit.json: database x
+    label, outliers, left and right, orientation, annotations that do not lie
+    on their scan, the same scan twice and the leak between splits, licences.
+    With --run_dir it segments all cases first (finished ones are kept) and
+    shows where the run and the references disagree; with --predictions_dir it
+    takes what is there. Findings are reasons to look: the exit code is 0.
+    """
+    from tfpartial.cli.stages import run_audit
+
+    run_audit(arguments)
+
+
 def demo(arguments: argparse.Namespace) -> None:
     """Run the whole path on the built-in phantom and print what came out."""
     experiment = load_experiment(arguments.config, arguments.overrides)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpartial.config.database import Database
+from tfpartial.config.database import Database, Position
 from tfpartial.databases.case_folders import find_case_folders
 from tfpartial.databases.dataset_json import integer_keys
 from tfpartial.databases.found_files import FoundFiles
@@ -270,10 +270,15 @@ def _case(
     )
 
 
+def declared_position(database: Database, case_id: str) -> Position:
+    """Return the position of a case: its own, or that of its database."""
+    override = database.cases.get(case_id)
+    if override is not None and override.patient_position is not None:
+        return override.patient_position
+    return database.patient_position
+
+
 def is_turned(database: Database, case_id: str) -> bool:
     """Whether preprocessing must turn the patient over, as declared."""
-    override = database.cases.get(case_id)
-    position = database.patient_position
-    if override is not None and override.patient_position is not None:
-        position = override.patient_position
-    return position == "prone" and database.affine_frame == "scanner"
+    prone = declared_position(database, case_id) == "prone"
+    return prone and database.affine_frame == "scanner"

@@ -44,25 +44,43 @@ def read_case(
             declared, a mask that is not binary, a voxel of a label that the
             case declares as not annotated.
     """
+    with Faults() as faults:
+        return read_case_with_faults(case, database, space, faults)
+
+
+def read_case_with_faults(
+    case: Case, database: Database, space: LabelSpace, faults: Faults
+) -> tuple[Volume, Volume]:
+    """Read a case as far as that is possible; `read_case` for the rest.
+
+    Args:
+        case: of `find_cases`.
+        database: the case's database.
+        space: the label space.
+        faults: receives the faults of label files. What could not be read is
+            background: undeclared values, masks on another grid.
+
+    Raises:
+        InputError: the scan itself is unreadable.
+    """
     values = stored_values(database, space)
     image = read_volume(case.image_path)
-    codes = np.zeros(image.array.shape, np.uint8)
-    with Faults() as faults:
-        if None in case.label_paths:
-            codes = _codes_of_label_map(case, database, image, values, faults)
-        else:
-            for structure in _painting_order(database, values):
-                path = case.label_paths.get(structure)
-                if path is None:
-                    continue
-                mask = _read_mask(path, image, case, faults)
-                if mask is not None:
-                    codes[mask] = values.code_of[structure]
-        _refuse_unannotated(codes, case, database, values, space, faults)
-        if case.field_of_view_path is not None:
-            inside = _read_mask(case.field_of_view_path, image, case, faults)
-            if inside is not None and values.ignore_code is not None:
-                codes[~inside] = values.ignore_code
+    if None in case.label_paths:
+        codes = _codes_of_label_map(case, database, image, values, faults)
+    else:
+        codes = np.zeros(image.array.shape, np.uint8)
+        for structure in _painting_order(database, values):
+            path = case.label_paths.get(structure)
+            if path is None:
+                continue
+            mask = _read_mask(path, image, case, faults)
+            if mask is not None:
+                codes[mask] = values.code_of[structure]
+    _refuse_unannotated(codes, case, database, values, space, faults)
+    if case.field_of_view_path is not None:
+        inside = _read_mask(case.field_of_view_path, image, case, faults)
+        if inside is not None and values.ignore_code is not None:
+            codes[~inside] = values.ignore_code
     return image, Volume(codes, image.affine)
 
 

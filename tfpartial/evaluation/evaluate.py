@@ -6,11 +6,8 @@ In: an experiment, a folder of predictions. Out: `EvaluationTable`, its files.
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +26,7 @@ from tfpartial.databases import (
 )
 from tfpartial.errors import Faults, InputError
 from tfpartial.evaluation.groups import structures_of
+from tfpartial.evaluation.in_order import run_in_order
 from tfpartial.evaluation.predictions import (
     find_predictions,
     leftover_warnings,
@@ -39,7 +37,6 @@ from tfpartial.evaluation.table import EvaluationTable, write_evaluation
 from tfpartial.labels import LabelSpace
 
 log = logging.getLogger(__name__)
-POOL_PAYS_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ def _run(jobs: Sequence[Job], workers: int) -> list[Score]:
     """Return the scores of all jobs in their order; raise all faults."""
     scores: list[Score] = []
     with Faults() as faults:
-        results = _results(jobs, min(workers, len(jobs)))
+        results = run_in_order(score_job, jobs, workers)
         for rows, found in tqdm(
             results, total=len(jobs), desc="evaluate", unit="case"
         ):
@@ -164,25 +161,6 @@ def _run(jobs: Sequence[Job], workers: int) -> list[Score]:
             for fault in found:
                 faults.add(fault)
     return scores
-
-
-def _results(
-    jobs: Sequence[Job], workers: int
-) -> Iterator[tuple[list[Score], tuple[str, ...]]]:
-    """Yield the result of every job in order; with a pool where it pays.
-
-    Scoring a small scan takes 0.1 s, starting the workers several seconds.
-    """
-    start = time.perf_counter()
-    yield score_job(jobs[0])
-    alone_seconds = (time.perf_counter() - start) * (len(jobs) - 1)
-    if workers == 1 or alone_seconds < POOL_PAYS_SECONDS:
-        yield from map(score_job, jobs[1:])
-        return
-    # Not fork: the parent may hold TensorFlow's threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(score_job, jobs[1:])
 
 
 def _provenance(

@@ -1,0 +1,139 @@
+"""Does the label audit find planted faults, and how often does it cry wolf?
+
+python benchmarks/audit_faults.py --work_dir /tmp/audit prints a JSON tally.
+TFPARTIAL_OPENKBP names the folder of the OpenKBP databases, which is only
+read. Exit code 1 if a planted fault was not found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from plant_faults import Plant, Planter
+
+from tfpartial.audit import AuditResult, Finding, audit
+from tfpartial.config import Experiment, label_space_of, load_experiment
+from tfpartial.databases import declared_cases
+
+CONFIG = Path(__file__).parents[1] / "configs" / "openkbp" / "openkbp.yaml"
+# Findings that name each kind of plant.
+KINDS = {
+    "the same scan twice": ("same_scan",),
+    "left/right swap": ("orientation",),
+    "shifted annotation": ("misfit",),
+    "prone declared supine": ("orientation",),
+    "head and feet exchanged": ("orientation",),
+    "wrong value": ("files", "orientation", "outlier"),
+}
+
+
+def main() -> int:
+    arguments = _arguments()
+    root = Path(os.environ["TFPARTIAL_OPENKBP"]) / "openkbp"
+    workers = f"build.workers={arguments.workers}"
+    clean = load_experiment(CONFIG, [workers])
+    seconds = {}
+    started = time.perf_counter()
+    untouched = audit(clean, arguments.work_dir / "untouched")
+    seconds["untouched"] = round(time.perf_counter() - started, 1)
+
+    target = arguments.work_dir / "openkbp"
+    shutil.rmtree(target, ignore_errors=True)
+    plants = Planter(
+        root, target, _cases_without_finding(clean, untouched), arguments.seed
+    ).plant_all()
+    faulty = load_experiment(
+        CONFIG,
+        [
+            workers,
+            *(f"databases.{n}.path={target / f'db{n + 1}'}" for n in range(3)),
+            f"build.splits.file={target / 'splits.json'}",
+        ],
+    )
+    started = time.perf_counter()
+    planted = audit(faulty, arguments.work_dir / "planted")
+    seconds["planted"] = round(time.perf_counter() - started, 1)
+    tally = _tally(untouched, planted, plants)
+    tally["seconds"] = seconds
+    print(json.dumps(tally, indent=1))
+    return 0 if not tally["missed"] else 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work_dir", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+def _cases_without_finding(experiment: Experiment, result: AuditResult) -> list:
+    """Return cases on which a finding can only come from a plant."""
+    named = {f.where for f in result.findings}
+    named |= {other for f in result.findings for other in f.others}
+    found, _ = declared_cases(
+        experiment.databases,
+        label_space_of(experiment),
+        experiment.build.splits,
+    )
+    return [
+        case
+        for cases in found.values()
+        for case in cases
+        if f"{case.database}/{case.case_id}" not in named
+    ]
+
+
+def _tally(
+    untouched: AuditResult, planted: AuditResult, plants: list[Plant]
+) -> dict:
+    table: dict[str, dict[str, int]] = {}
+    missed = []
+    for plant in plants:
+        row = table.setdefault(plant.kind, {"planted": 0, "found": 0})
+        row["planted"] += 1
+        if any(_names(finding, plant) for finding in planted.findings):
+            row["found"] += 1
+        else:
+            missed.append(f"{plant.kind}: {plant.where} ({plant.detail})")
+    known = {(f.kind, f.where, f.label) for f in untouched.findings}
+    touched = {p.where for p in plants} | {p.source for p in plants}
+    new = [
+        f"{f.kind}: {f.where} {f.label}"
+        for f in planted.findings
+        if (f.kind, f.where, f.label) not in known
+        and not {f.where, *f.others} & touched
+    ]
+    return {
+        "planted": table,
+        "missed": missed,
+        "untouched": {
+            "cases": len(untouched.cases),
+            "cases_with_a_finding": len({f.where for f in untouched.findings}),
+            "findings": dict(Counter(f.kind for f in untouched.findings)),
+            "where": [f"{f.kind}: {f.where} {f.label}".rstrip()
+                      for f in untouched.findings],
+        },
+        "new_on_cases_without_a_plant": new,
+        "plants": [f"{p.kind}: {p.where} ({p.detail})" for p in plants],
+    }  # fmt: skip
+
+
+def _names(finding: Finding, plant: Plant) -> bool:
+    """Whether a finding is this plant's."""
+    if finding.kind not in KINDS[plant.kind]:
+        return False
+    if plant.source:
+        return {finding.where, *finding.others} == {plant.where, plant.source}
+    return finding.where == plant.where
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""The whole audit: measure every case, compare all, write page and JSON.
+
+In: an experiment, maybe predictions. Out: `index.html` and `audit.json`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from tfpartial.audit.arrangement import orientation_findings
+from tfpartial.audit.disagreement import (
+    disagreement_findings,
+    disagreement_table,
+)
+from tfpartial.audit.field_of_view import field_of_view_findings
+from tfpartial.audit.findings import KINDS, Finding, ranked
+from tfpartial.audit.likeness import likeness_of_all
+from tfpartial.audit.matrix import (
+    database_rows,
+    empty_findings,
+    file_findings,
+    label_cells,
+)
+from tfpartial.audit.measures import (
+    CaseMeasures,
+    MeasureJob,
+    measure_case,
+    patient_affine,
+)
+from tfpartial.audit.misfit import (
+    best_shift,
+    expected_hu,
+    misfit_finding,
+    misfits,
+)
+from tfpartial.audit.outliers import Scores, all_scores, outlier_findings
+from tfpartial.audit.page import html_page
+from tfpartial.audit.pictures import chosen_for_pictures, draw_findings
+from tfpartial.audit.position import position_findings
+from tfpartial.audit.result import AuditResult, json_text
+from tfpartial.audit.same_scan import (
+    SameScan,
+    find_same_scans,
+    same_scan_findings,
+)
+from tfpartial.config import Experiment
+from tfpartial.config.meaning import label_space_of
+from tfpartial.databases import (
+    check_database_names,
+    declared_cases,
+    stored_values,
+)
+from tfpartial.databases.cases import declared_position
+from tfpartial.databases.read import read_case_with_faults
+from tfpartial.errors import Faults, InputError
+from tfpartial.evaluation.groups import structures_of
+from tfpartial.evaluation.in_order import run_in_order
+from tfpartial.evaluation.predictions import prediction_path
+from tfpartial.evaluation.table import write_whole
+from tfpartial.reporting.views import Frame
+from tfpartial.volumes import Grid, Volume
+
+log = logging.getLogger(__name__)
+PAGE, JSON = "index.html", "audit.json"
+Key = tuple[str, str]
+
+
+def audit(
+    experiment: Experiment,
+    out_dir: str | Path,
+    databases: Sequence[str] | None = None,
+    predictions_dir: str | Path | None = None,
+) -> AuditResult:
+    """Audit the databases of an experiment.
+
+    Args:
+        experiment: its databases, label space, splits; `build.workers`
+            processes measure.
+        out_dir: where `index.html` and `audit.json` go.
+        databases: names; None for all.
+        predictions_dir: label indices in `<database>/<case>.nii.gz`, of any
+            of the cases; None compares with no network.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: faults of the declaration or of the folders, all at once;
+            no such folder of predictions, or none of its files is a case's.
+            Faults inside of a case's files are findings, not errors.
+    """
+    result, jobs, pairs = measure_all(experiment, databases, predictions_dir)
+    pictures = draw_findings(chosen_for_pictures(result.findings), jobs, pairs)
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_whole(out_dir / JSON, json_text(result))
+    write_whole(out_dir / PAGE, html_page(result, pictures))
+    return result
+
+
+def measure_all(
+    experiment: Experiment,
+    databases: Sequence[str] | None = None,
+    predictions_dir: str | Path | None = None,
+) -> tuple[AuditResult, dict[Key, MeasureJob], dict[Key, SameScan]]:
+    """Do everything but pictures and files; arguments as `audit`.
+
+    Returns:
+        The result; (database, case) -> job; sorted names -> pair of scans.
+    """
+    jobs = _jobs(experiment, databases, predictions_dir)
+    measured = list(
+        tqdm(
+            run_in_order(measure_case, jobs, experiment.build.workers),
+            total=len(jobs),
+            desc="measure",
+            unit="case",
+        )
+    )
+    by_key = {(job.case.database, job.case.case_id): job for job in jobs}
+    read = [case for case in measured if case.fingerprint is not None]
+    log.info("comparing %d scans with each other", len(read))
+    pairs = find_same_scans([c.fingerprint for c in read if c.fingerprint])
+    findings = _findings(measured, read, by_key)
+    findings += same_scan_findings(pairs)
+    cells = label_cells(measured)
+    findings += empty_findings(cells)
+    compared = {
+        (case.database, case.case): case.disagreements
+        for case in measured
+        if case.disagreements
+    }
+    findings += disagreement_findings(compared)
+    names = {job.case.database for job in jobs}
+    result = AuditResult(
+        databases=tuple(
+            database_rows(
+                [d for d in experiment.databases if d.name in names], measured
+            )
+        ),
+        cells=tuple(cells),
+        findings=tuple(ranked(findings)),
+        disagreement=tuple(disagreement_table(compared)),
+        cases=tuple(measured),
+        predicted_cases=len(compared),
+    )
+    by_names = {_names(pair): pair for pair in pairs}
+    return result, by_key, by_names
+
+
+def _names(pair: SameScan) -> Key:
+    a, b = sorted((pair.a.name, pair.b.name))
+    return a, b
+
+
+def _jobs(
+    experiment: Experiment,
+    databases: Sequence[str] | None,
+    predictions_dir: str | Path | None,
+) -> list[MeasureJob]:
+    """Return what to measure, in declared order."""
+    space = label_space_of(experiment)
+    known = [database.name for database in experiment.databases]
+    check_database_names(databases or (), known)
+    found, assigned = declared_cases(
+        experiment.databases, space, experiment.build.splits
+    )
+    folder = None if predictions_dir is None else Path(predictions_dir)
+    if folder is not None and not folder.is_dir():
+        raise InputError(
+            f"{folder}: expected a folder of predictions, found none. Run "
+            f"predict first, or give --run_dir."
+        )
+    jobs = []
+    for database in experiment.databases:
+        if database.name not in (databases or known):
+            continue
+        for case in found[database.name]:
+            path = None if folder is None else prediction_path(folder, case)
+            jobs.append(
+                MeasureJob(
+                    case,
+                    database,
+                    space,
+                    assigned[database.name, case.case_id],
+                    path if path is not None and path.is_file() else None,
+                )
+            )
+    if folder is not None and all(job.prediction is None for job in jobs):
+        raise InputError(
+            f"{folder}: expected <database>/<case>.nii.gz of some case, found "
+            f"none. Run predict on these databases first."
+        )
+    return jobs
+
+
+def _findings(
+    measured: Sequence[CaseMeasures],
+    read: Sequence[CaseMeasures],
+    jobs: dict[Key, MeasureJob],
+) -> list[Finding]:
+    """Return the findings that compare cases by their numbers."""
+    likeness = dict(
+        zip(
+            ((case.database, case.case) for case in read),
+            likeness_of_all(
+                [c.fingerprint.coarse for c in read if c.fingerprint]
+            ),
+            strict=True,
+        )
+    )
+    scores = all_scores(measured)
+    moved = misfits(scores)
+    space = next(iter(jobs.values())).space
+    return [
+        *file_findings({(c.database, c.case): c.faults for c in measured}),
+        *(_misfit(jobs[key], moved[key], scores) for key in moved),
+        *orientation_findings(measured, space, likeness),
+        *position_findings(_seen(measured, jobs)),
+        *outlier_findings(scores, measured, moved),
+        *field_of_view_findings(measured),
+    ]
+
+
+def _seen(
+    measured: Sequence[CaseMeasures], jobs: dict[Key, MeasureJob]
+) -> dict[Key, tuple[str | None, str]]:
+    """Return (database, case) -> side of the couch, declared position."""
+    seen: dict[Key, tuple[str | None, str]] = {}
+    for case in measured:
+        key = (case.database, case.case)
+        position = declared_position(jobs[key].database, case.case)
+        seen[key] = (case.couch, position)
+    return seen
+
+
+def _misfit(job: MeasureJob, score: float, scores: Sequence[Scores]) -> Finding:
+    """Read a case again and search the shift that explains it."""
+    image, stored = read_case_with_faults(
+        job.case, job.database, job.space, Faults()
+    )
+    frame = Frame(Grid(image.shape, patient_affine(job.case, image.affine)))
+    hu = Volume(frame.reorder(image.array), frame.grid.affine)
+    codes = frame.reorder(stored.array)
+    expected = expected_hu(scores, job.case.database)
+    structures = structures_of(
+        stored_values(job.database, job.space).sets,
+        job.case.annotated,
+        job.space,
+    )
+    masks = {
+        structure.name: structure.inside[codes]
+        for structure in structures
+        if structure.name in expected
+    }
+    masks = {name: mask for name, mask in masks.items() if mask.any()}
+    shift, fit, unmoved = best_shift(
+        hu, masks, expected, np.random.default_rng(0)
+    )
+    key = (job.case.database, job.case.case_id)
+    return misfit_finding(key, score, shift, fit, unmoved)
+
+
+def summary_lines(result: AuditResult) -> list[str]:
+    """Return one line per kind of finding, for the console."""
+    counts = Counter(finding.kind for finding in result.findings)
+    return [
+        f"{counts.get(kind, 0):4d}  {heading}"
+        for kind, (heading, _) in KINDS.items()
+    ]

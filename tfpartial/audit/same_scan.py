@@ -1,0 +1,347 @@
+"""The same scan twice, whatever was done to it on the way.
+
+In: a fingerprint of every scan. Out: pairs that are one scan, groups, and the
+leak between splits. Robust to resampling, cropping, another order or direction
+of axes, and lost headers; the exact hash of the build sees only re-ordering.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfpartial.audit.coarse import (
+    Features,
+    Match,
+    best_match,
+    coarse_copy,
+    fine_features,
+)
+from tfpartial.audit.findings import Finding
+from tfpartial.audit.profiles import Profiles, profile_distances
+from tfpartial.volumes import Volume
+
+# Measured on the OpenKBP scans (docs/audit.md): different patients reach
+# 0.85, copies that were cropped and resampled do not fall below 0.94.
+SAME_SCAN = 0.90
+# Partners of each scan that are compared in 3D: trusting the header, and
+# with axes in any order and direction.
+TRUSTED_PARTNERS = 4
+TURNED_PARTNERS = 2
+TURNS_EACH = 3
+# Of profiles, per plane: nothing in common.
+FAR = 5000.0
+RESET_SPACING_MM = (1.0, 1.0, 1.0)
+
+
+Turn = tuple[tuple[int, ...], tuple[bool, ...]]
+UNTURNED: Turn = ((0, 1, 2), (False, False, False))
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """What is kept of one scan to find it again.
+
+    Attributes:
+        database: name.
+        case: case id.
+        split: train, validation or test.
+        spacing_mm: of the file, near-RAS axis order.
+        exact_hash: of `databases.exact_hash`.
+        coarse: (i, j, k) int16, HU, `coarse_copy`.
+        profiles: of `coarse`, in units of its spacing.
+        voxel_profiles: of the scan's own voxels, halved.
+        read: returns the scan again, in the order of near-RAS axes.
+    """
+
+    database: str
+    case: str
+    split: str
+    spacing_mm: tuple[float, float, float]
+    exact_hash: str
+    coarse: np.ndarray
+    profiles: Profiles
+    voxel_profiles: Profiles
+    read: Callable[[], Volume]
+
+    @property
+    def name(self) -> str:
+        """'database/case'."""
+        return f"{self.database}/{self.case}"
+
+    @property
+    def may_be_reset(self) -> bool:
+        """Whether a lost header would look like this one: 1 mm cubes."""
+        return np.allclose(self.spacing_mm, RESET_SPACING_MM, atol=1e-4)
+
+
+@dataclass(frozen=True, eq=False)
+class SameScan:
+    """Two scans that are one.
+
+    Attributes:
+        a: one of them.
+        b: the other.
+        turned: (i, j, k) int16, HU, b's coarse copy with a's axes.
+        match: of a's coarse copy and `turned`.
+        turn: of b: its axes in a's order, then which are reversed.
+        exact: the exact hashes agree too: the build sees it.
+        lost_spacing: b was given the other's spacing.
+    """
+
+    a: Fingerprint
+    b: Fingerprint
+    turned: np.ndarray
+    match: Match
+    turn: Turn
+    exact: bool
+    lost_spacing: bool
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """Two scans to compare, and how axes may have to be turned."""
+
+    i: int
+    j: int
+    turns: tuple[Turn, ...]
+    lost_spacing: bool = False
+
+
+def find_same_scans(scans: Sequence[Fingerprint]) -> list[SameScan]:
+    """Return every pair of scans that show the same acquisition.
+
+    All pairs are compared by plane profiles; the most similar partners of
+    each scan by the correlation of their structure over all translations:
+    with axes as the headers say, and in the orders and directions in which
+    the profiles of all three axes fit best.
+
+    Args:
+        scans: of all databases.
+
+    Returns:
+        Pairs, each once, with correlation >= 0.9.
+    """
+    if len(scans) < 2:
+        return []
+    comparison = _Comparison(scans)
+    found: dict[tuple[int, int], SameScan] = {}
+    for candidate in _candidates(scans):
+        key = (candidate.i, candidate.j)
+        same = None if key in found else comparison.of(candidate)
+        if same is not None:
+            found[key] = same
+    return list(found.values())
+
+
+def _candidates(scans: Sequence[Fingerprint]) -> Iterator[_Candidate]:
+    """Yield the pairs worth a comparison in 3D, the likeliest first."""
+    hashes: dict[str, list[int]] = {}
+    for number, scan in enumerate(scans):
+        hashes.setdefault(scan.exact_hash, []).append(number)
+    for group in hashes.values():
+        for i, j in itertools.combinations(group, 2):
+            yield _Candidate(i, j, (UNTURNED,))
+    distances = profile_distances([scan.profiles for scan in scans])
+    for i, j in _nearest(distances[:, :, 2, 2, 0], TRUSTED_PARTNERS):
+        yield _Candidate(i, j, (UNTURNED,))
+    everything = range(len(scans))
+    yield from _turned(distances, everything)
+    reset = [n for n, scan in enumerate(scans) if scan.may_be_reset]
+    if reset:
+        by_voxel = profile_distances([scan.voxel_profiles for scan in scans])
+        yield from _turned(by_voxel, reset, lost_spacing=True)
+
+
+def _nearest(
+    distances: np.ndarray, partners: int, rows: Iterable[int] | None = None
+) -> list[tuple[int, int]]:
+    """Return (i, j), i < j, of each row's nearest columns, nearest first."""
+    square = distances.copy()
+    np.fill_diagonal(square, np.inf)
+    pairs: dict[tuple[int, int], float] = {}
+    for i in range(len(square)) if rows is None else rows:
+        for j in np.argsort(square[i], kind="stable")[:partners].tolist():
+            if np.isfinite(square[i, j]):
+                pairs[min(i, j), max(i, j)] = float(square[i, j])
+    return sorted(pairs, key=lambda pair: pairs[pair])
+
+
+def _turned(
+    distances: np.ndarray,
+    rows: Iterable[int],
+    *,
+    lost_spacing: bool = False,
+) -> Iterator[_Candidate]:
+    """Yield candidates with the turns that put the fitting axes together.
+
+    Formula (D the profile distances of two scans, at most 5000):
+        cost(turn) = sum over axes a of D[a, order[a], flips[a]]
+
+    Turns that fit worse than no turn are left out, unless the spacing is
+    lost: then nothing is known without one.
+    """
+    turns = _all_turns()
+    limited = distances.clip(max=FAR)
+    costs = np.stack(
+        [
+            sum(
+                limited[:, :, axis, order[axis], int(flips[axis])]
+                for axis in range(3)
+            )
+            for order, flips in turns
+        ],
+        axis=-1,
+    )
+    if not lost_spacing:
+        worse = costs >= costs[..., :1]
+        costs[worse] = np.inf
+    for i, j in _nearest(costs.min(axis=-1), TURNED_PARTNERS, rows):
+        best = np.argsort(costs[i, j], kind="stable")[:TURNS_EACH]
+        chosen = tuple(
+            turns[int(n)] for n in best if np.isfinite(costs[i, j, n])
+        )
+        yield _Candidate(i, j, chosen, lost_spacing)
+
+
+def _all_turns() -> list[Turn]:
+    """Return the 48 orders and directions of three axes, as it is first."""
+    return [
+        (order, flips)
+        for order in itertools.permutations(range(3))
+        for flips in itertools.product((False, True), repeat=3)
+    ]
+
+
+class _Comparison:
+    """Compares scans in 3D; keeps the features of each."""
+
+    def __init__(self, scans: Sequence[Fingerprint]) -> None:
+        self.scans = scans
+        self._features: dict[int, Features] = {}
+
+    def of(self, candidate: _Candidate) -> SameScan | None:
+        """Return the pair after the best of its turns, if it is one scan."""
+        if candidate.lost_spacing:
+            a, b = self.scans[candidate.i], self.scans[candidate.j]
+            return _compare_reset(a, b, candidate.turns)
+        return _better(self._same(candidate, turn) for turn in candidate.turns)
+
+    def _same(self, candidate: _Candidate, turn: Turn) -> SameScan | None:
+        """Return the pair if it is one scan after this turn."""
+        a, b = self.scans[candidate.i], self.scans[candidate.j]
+        other = self.features(candidate.j).turned(*turn)
+        match = best_match(self.features(candidate.i), other)
+        if match.correlation < SAME_SCAN:
+            return None
+        exact = a.exact_hash == b.exact_hash
+        return SameScan(
+            a, b, turned_array(b.coarse, turn), match, turn, exact, False
+        )
+
+    def features(self, number: int) -> Features:
+        """Return the fine features of a scan."""
+        if number not in self._features:
+            self._features[number] = fine_features(self.scans[number].coarse)
+        return self._features[number]
+
+
+def _better(found: Iterable[SameScan | None]) -> SameScan | None:
+    """Return the pair of the highest correlation; None of none."""
+    pairs = [pair for pair in found if pair is not None]
+    return max(pairs, key=lambda pair: pair.match.correlation, default=None)
+
+
+def _compare_reset(
+    a: Fingerprint, b: Fingerprint, turns: Sequence[Turn]
+) -> SameScan | None:
+    """Compare two scans of which one lost its spacing: read that one again.
+
+    The one with the larger voxels lends its spacing, turn by turn.
+    """
+    lender, borrower = (
+        (a, b) if np.prod(a.spacing_mm) >= np.prod(b.spacing_mm) else (b, a)
+    )
+    array = borrower.read().array
+    spacing = np.diag([*lender.spacing_mm, 1.0])
+    one = fine_features(lender.coarse)
+    found = []
+    for turn in turns:
+        if lender is b:
+            turn = inverse(turn)
+        coarse = coarse_copy(Volume(turned_array(array, turn), spacing))
+        match = best_match(one, fine_features(coarse))
+        if match.correlation >= SAME_SCAN:
+            found.append(
+                SameScan(lender, borrower, coarse, match, turn, False, True)
+            )
+    return _better(found)
+
+
+def turned_array(array: np.ndarray, turn: Turn) -> np.ndarray:
+    """Return an array with axes permuted, then some of them reversed."""
+    order, flips = turn
+    cut = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
+    return array.transpose(order)[cut]
+
+
+def inverse(turn: Turn) -> Turn:
+    """Return the turn that undoes a turn."""
+    order, flips = turn
+    back = tuple(int(axis) for axis in np.argsort(order))
+    return back, tuple(flips[axis] for axis in back)
+
+
+def same_scan_findings(pairs: Sequence[SameScan]) -> list[Finding]:
+    """Return a finding per pair, with the leak that it would cause."""
+    findings = []
+    for pair in pairs:
+        a, b = sorted((pair.a, pair.b), key=lambda scan: scan.name)
+        parts = [
+            f"{a.name} ({a.split}) and {b.name} ({b.split}) are the same scan"
+            + _changes(pair)
+            + "."
+        ]
+        if a.split != b.split:
+            parts.append(
+                f"LEAK: one is in {a.split}, the other in {b.split}. Exclude "
+                f"one of them, or give both one split."
+            )
+        parts.append(
+            "The build's exact hash finds it too."
+            if pair.exact
+            else "The build's exact hash does not find it."
+        )
+        findings.append(
+            Finding(
+                "same_scan",
+                b.database,
+                b.case,
+                "",
+                pair.match.correlation,
+                " ".join(parts),
+                (a.name,),
+            )
+        )
+    return findings
+
+
+def _changes(pair: SameScan) -> str:
+    """Say what was done to the copy."""
+    words = []
+    if pair.lost_spacing:
+        words.append("the spacing of one is lost")
+    elif not np.allclose(pair.a.spacing_mm, pair.b.spacing_mm, rtol=0.02):
+        words.append(f"{_mm(pair.a)} against {_mm(pair.b)}")
+    if pair.turn != UNTURNED:
+        words.append("their headers give the axes other directions")
+    if pair.match.overlap < 0.98:
+        words.append(f"{pair.match.overlap:.0%} of the smaller body is common")
+    return f" ({'; '.join(words)})" if words else ""
+
+
+def _mm(scan: Fingerprint) -> str:
+    return " x ".join(f"{mm:.3g}" for mm in scan.spacing_mm) + " mm"
