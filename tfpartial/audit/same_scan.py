@@ -8,6 +8,7 @@ of axes, and lost headers; the exact hash of the build sees only re-ordering.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,12 +25,13 @@ from tfpartial.audit.findings import Finding
 from tfpartial.audit.profiles import Profiles, profile_distances
 from tfpartial.volumes import Volume
 
+log = logging.getLogger(__name__)
 # Measured on the OpenKBP scans (docs/audit.md): different patients reach
 # 0.85, copies that were cropped and resampled do not fall below 0.94.
 SAME_SCAN = 0.90
 # Partners of each scan that are compared in 3D: trusting the header, and
 # with axes in any order and direction.
-TRUSTED_PARTNERS = 4
+TRUSTED_PARTNERS = 6
 TURNED_PARTNERS = 2
 TURNS_EACH = 3
 # Of profiles, per plane: nothing in common.
@@ -134,6 +136,11 @@ def find_same_scans(scans: Sequence[Fingerprint]) -> list[SameScan]:
         same = None if key in found else comparison.of(candidate)
         if same is not None:
             found[key] = same
+    log.info(
+        "%d pair(s) are one scan; most alike of the others: %.3f, %s",
+        len(found),
+        *comparison.nearest,
+    )
     return list(found.values())
 
 
@@ -217,10 +224,15 @@ def _all_turns() -> list[Turn]:
 
 
 class _Comparison:
-    """Compares scans in 3D; keeps the features of each."""
+    """Compares scans in 3D; keeps the features of each.
+
+    Attributes:
+        nearest: highest correlation of a pair that is not one scan, its names.
+    """
 
     def __init__(self, scans: Sequence[Fingerprint]) -> None:
         self.scans = scans
+        self.nearest = (-1.0, "none")
         self._features: dict[int, Features] = {}
 
     def of(self, candidate: _Candidate) -> SameScan | None:
@@ -236,6 +248,9 @@ class _Comparison:
         other = self.features(candidate.j).turned(*turn)
         match = best_match(self.features(candidate.i), other)
         if match.correlation < SAME_SCAN:
+            self.nearest = max(
+                self.nearest, (match.correlation, f"{a.name} and {b.name}")
+            )
             return None
         exact = a.exact_hash == b.exact_hash
         return SameScan(
