@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from tfpartial.audit.coarse import coarse_copy
+from tfpartial.audit.coarse import block_means, coarse_copy
+from tfpartial.audit.fingerprint import Fingerprint
 from tfpartial.audit.measures import CaseMeasures, StructureMeasure
 from tfpartial.audit.profiles import plane_profiles
-from tfpartial.audit.same_scan import Fingerprint
 from tfpartial.databases import exact_hash
 from tfpartial.volumes import Volume
 
@@ -37,8 +37,6 @@ def _unit(values: np.ndarray) -> np.ndarray:
 
 def fingerprint(name: str, volume: Volume, split: str = "train") -> Fingerprint:
     """The fingerprint of a volume whose axes are near RAS+."""
-    from tfpartial.audit.coarse import block_means
-
     coarse = coarse_copy(volume)
     return Fingerprint(
         database="db",

@@ -206,3 +206,21 @@ def test_an_incomplete_database_is_an_error_before_anything(
     shutil.rmtree(tmp_path / "part/p1/segmentations")
     with pytest.raises(InputError, match="'bone'"):
         audit(experiment, tmp_path / "out")
+
+
+def test_a_place_that_cannot_be_written_to_is_told_at_once(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(InputError, match="expected a folder to write into"):
+        audit(experiment, tmp_path / "out")
+
+
+def test_databases_without_a_case(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    (tmp_path / "full").rename(tmp_path / "elsewhere")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "splits.json").write_text('{"part": {}}')
+    with pytest.raises(InputError):
+        audit(experiment, tmp_path / "out", ["full"])

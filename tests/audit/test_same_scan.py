@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from synthetic import fingerprint, patient
 
+from tfpartial.audit.leaks import same_scan_findings
 from tfpartial.audit.profiles import (
     MIN_PLANES,
     plane_profiles,
     profile_distances,
 )
-from tfpartial.audit.same_scan import find_same_scans, same_scan_findings
+from tfpartial.audit.same_scan import find_same_scans
 from tfpartial.volumes import Grid, Volume, resample_image
 from tfpartial.volumes.orientation import closest_to_ras, split_affine
 

@@ -10,13 +10,12 @@ After: a person looks at the page.
 
 from tfpartial.audit.findings import KINDS, Finding
 from tfpartial.audit.result import AuditResult
-from tfpartial.audit.run import audit, measure_all, summary_lines
+from tfpartial.audit.run import audit, summary_lines
 
 __all__ = [
     "KINDS",
     "AuditResult",
     "Finding",
     "audit",
-    "measure_all",
     "summary_lines",
 ]

@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from tfpartial.audit.coarse import block_means, coarse_copy
 from tfpartial.audit.disagreement import Disagreement, disagreements
+from tfpartial.audit.fingerprint import Fingerprint
 from tfpartial.audit.position import couch_side
 from tfpartial.audit.profiles import plane_profiles
-from tfpartial.audit.same_scan import Fingerprint
 from tfpartial.config import Database
 from tfpartial.databases import Case, exact_hash, stored_values
 from tfpartial.databases.read import read_case_with_faults

@@ -109,6 +109,7 @@ def best_shift(
     shifts = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1)
     shifts = shifts.reshape(-1, 3)
     voxels = np.unique(np.rint(shifts / spacing).astype(int), axis=0)
+    lengths = np.linalg.norm(voxels * spacing, axis=1)
     total = np.zeros(len(voxels))
     for label, mask in masks.items():
         places = np.argwhere(mask)
@@ -123,9 +124,8 @@ def best_shift(
             total[start : start + 1000] += z.clip(0, 10).mean(axis=1)
     total /= max(1, len(masks))
     # Of equal fits the smallest move.
-    cost = total + 1e-6 * np.linalg.norm(voxels * spacing, axis=1)
-    best = int(cost.argmin())
-    still = int(np.abs(voxels).sum(axis=1).argmin())
+    best = int((total + 1e-6 * lengths).argmin())
+    still = int(lengths.argmin())
     return voxels[best] * spacing, float(total[best]), float(total[still])
 
 

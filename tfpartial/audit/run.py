@@ -20,6 +20,8 @@ from tfpartial.audit.disagreement import (
 )
 from tfpartial.audit.field_of_view import field_of_view_findings
 from tfpartial.audit.findings import KINDS, Finding, ranked
+from tfpartial.audit.jobs import check_writable, measure_jobs
+from tfpartial.audit.leaks import same_scan_findings
 from tfpartial.audit.likeness import likeness_of_all
 from tfpartial.audit.matrix import (
     database_rows,
@@ -44,24 +46,14 @@ from tfpartial.audit.page import html_page
 from tfpartial.audit.pictures import chosen_for_pictures, draw_findings
 from tfpartial.audit.position import position_findings
 from tfpartial.audit.result import AuditResult, json_text
-from tfpartial.audit.same_scan import (
-    SameScan,
-    find_same_scans,
-    same_scan_findings,
-)
-from tfpartial.config import Experiment
-from tfpartial.config.meaning import label_space_of
-from tfpartial.databases import (
-    check_database_names,
-    declared_cases,
-    stored_values,
-)
+from tfpartial.audit.same_scan import SameScan, find_same_scans
+from tfpartial.config import Database, Experiment
+from tfpartial.databases import stored_values
 from tfpartial.databases.cases import declared_position
 from tfpartial.databases.read import read_case_with_faults
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults
 from tfpartial.evaluation.groups import structures_of
 from tfpartial.evaluation.in_order import run_in_order
-from tfpartial.evaluation.predictions import prediction_path
 from tfpartial.evaluation.table import write_whole
 from tfpartial.reporting.views import Frame
 from tfpartial.volumes import Grid, Volume
@@ -92,112 +84,76 @@ def audit(
 
     Raises:
         InputError: faults of the declaration or of the folders, all at once;
-            no such folder of predictions, or none of its files is a case's.
+            no such folder of predictions, or none of its files is a case's;
+            `out_dir` cannot be written to.
             Faults inside of a case's files are findings, not errors.
     """
-    result, jobs, pairs = measure_all(experiment, databases, predictions_dir)
-    pictures = draw_findings(chosen_for_pictures(result.findings), jobs, pairs)
+    jobs = measure_jobs(experiment, databases, predictions_dir)
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
+    check_writable(out_dir)
+    used = {job.case.database for job in jobs}
+    declared = [d for d in experiment.databases if d.name in used]
+    result, pairs = _measure_and_compare(
+        jobs, declared, experiment.build.workers
+    )
+    pictures = draw_findings(
+        chosen_for_pictures(result.findings), _by_key(jobs), pairs
+    )
     write_whole(out_dir / JSON, json_text(result))
     write_whole(out_dir / PAGE, html_page(result, pictures))
     return result
 
 
-def measure_all(
-    experiment: Experiment,
-    databases: Sequence[str] | None = None,
-    predictions_dir: str | Path | None = None,
-) -> tuple[AuditResult, dict[Key, MeasureJob], dict[Key, SameScan]]:
-    """Do everything but pictures and files; arguments as `audit`.
+def _by_key(jobs: Sequence[MeasureJob]) -> dict[Key, MeasureJob]:
+    """Return (database, case) -> job."""
+    return {(job.case.database, job.case.case_id): job for job in jobs}
+
+
+def _measure_and_compare(
+    jobs: Sequence[MeasureJob], databases: Sequence[Database], workers: int
+) -> tuple[AuditResult, dict[Key, SameScan]]:
+    """Do everything but pictures and files.
 
     Returns:
-        The result; (database, case) -> job; sorted names -> pair of scans.
+        The result; sorted names -> pair of scans that are one.
     """
-    jobs = _jobs(experiment, databases, predictions_dir)
     measured = list(
         tqdm(
-            run_in_order(measure_case, jobs, experiment.build.workers),
+            run_in_order(measure_case, jobs, workers),
             total=len(jobs),
             desc="measure",
             unit="case",
         )
     )
-    by_key = {(job.case.database, job.case.case_id): job for job in jobs}
     read = [case for case in measured if case.fingerprint is not None]
     log.info("comparing %d scans with each other", len(read))
     pairs = find_same_scans([c.fingerprint for c in read if c.fingerprint])
-    findings = _findings(measured, read, by_key)
-    findings += same_scan_findings(pairs)
     cells = label_cells(measured)
-    findings += empty_findings(cells)
     compared = {
         (case.database, case.case): case.disagreements
         for case in measured
         if case.disagreements
     }
-    findings += disagreement_findings(compared)
-    names = {job.case.database for job in jobs}
+    findings = [
+        *_findings(measured, read, _by_key(jobs)),
+        *same_scan_findings(pairs),
+        *empty_findings(cells),
+        *disagreement_findings(compared),
+    ]
     result = AuditResult(
-        databases=tuple(
-            database_rows(
-                [d for d in experiment.databases if d.name in names], measured
-            )
-        ),
+        databases=tuple(database_rows(databases, measured)),
         cells=tuple(cells),
         findings=tuple(ranked(findings)),
         disagreement=tuple(disagreement_table(compared)),
         cases=tuple(measured),
         predicted_cases=len(compared),
     )
-    by_names = {_names(pair): pair for pair in pairs}
-    return result, by_key, by_names
+    return result, {_names(pair): pair for pair in pairs}
 
 
 def _names(pair: SameScan) -> Key:
     a, b = sorted((pair.a.name, pair.b.name))
     return a, b
-
-
-def _jobs(
-    experiment: Experiment,
-    databases: Sequence[str] | None,
-    predictions_dir: str | Path | None,
-) -> list[MeasureJob]:
-    """Return what to measure, in declared order."""
-    space = label_space_of(experiment)
-    known = [database.name for database in experiment.databases]
-    check_database_names(databases or (), known)
-    found, assigned = declared_cases(
-        experiment.databases, space, experiment.build.splits
-    )
-    folder = None if predictions_dir is None else Path(predictions_dir)
-    if folder is not None and not folder.is_dir():
-        raise InputError(
-            f"{folder}: expected a folder of predictions, found none. Run "
-            f"predict first, or give --run_dir."
-        )
-    jobs = []
-    for database in experiment.databases:
-        if database.name not in (databases or known):
-            continue
-        for case in found[database.name]:
-            path = None if folder is None else prediction_path(folder, case)
-            jobs.append(
-                MeasureJob(
-                    case,
-                    database,
-                    space,
-                    assigned[database.name, case.case_id],
-                    path if path is not None and path.is_file() else None,
-                )
-            )
-    if folder is not None and all(job.prediction is None for job in jobs):
-        raise InputError(
-            f"{folder}: expected <database>/<case>.nii.gz of some case, found "
-            f"none. Run predict on these databases first."
-        )
-    return jobs
 
 
 def _findings(

@@ -1,15 +1,15 @@
 """The same scan twice, whatever was done to it on the way.
 
-In: a fingerprint of every scan. Out: pairs that are one scan, groups, and the
-leak between splits. Robust to resampling, cropping, another order or direction
-of axes, and lost headers; the exact hash of the build sees only re-ordering.
+In: a fingerprint of every scan. Out: pairs that are one scan. Robust to
+resampling, cropping, another order or direction of axes, and lost headers; the
+exact hash of the build sees only re-ordering.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +21,14 @@ from tfpartial.audit.coarse import (
     coarse_copy,
     fine_features,
 )
-from tfpartial.audit.findings import Finding
-from tfpartial.audit.profiles import Profiles, profile_distances
+from tfpartial.audit.fingerprint import (
+    UNTURNED,
+    Fingerprint,
+    Turn,
+    inverse,
+    turned_array,
+)
+from tfpartial.audit.profiles import profile_distances
 from tfpartial.volumes import Volume
 
 log = logging.getLogger(__name__)
@@ -36,48 +42,6 @@ TURNED_PARTNERS = 2
 TURNS_EACH = 3
 # Of profiles, per plane: nothing in common.
 FAR = 5000.0
-RESET_SPACING_MM = (1.0, 1.0, 1.0)
-
-
-Turn = tuple[tuple[int, ...], tuple[bool, ...]]
-UNTURNED: Turn = ((0, 1, 2), (False, False, False))
-
-
-@dataclass(frozen=True, eq=False)
-class Fingerprint:
-    """What is kept of one scan to find it again.
-
-    Attributes:
-        database: name.
-        case: case id.
-        split: train, validation or test.
-        spacing_mm: of the file, near-RAS axis order.
-        exact_hash: of `databases.exact_hash`.
-        coarse: (i, j, k) int16, HU, `coarse_copy`.
-        profiles: of `coarse`, in units of its spacing.
-        voxel_profiles: of the scan's own voxels, halved.
-        read: returns the scan again, in the order of near-RAS axes.
-    """
-
-    database: str
-    case: str
-    split: str
-    spacing_mm: tuple[float, float, float]
-    exact_hash: str
-    coarse: np.ndarray
-    profiles: Profiles
-    voxel_profiles: Profiles
-    read: Callable[[], Volume]
-
-    @property
-    def name(self) -> str:
-        """'database/case'."""
-        return f"{self.database}/{self.case}"
-
-    @property
-    def may_be_reset(self) -> bool:
-        """Whether a lost header would look like this one: 1 mm cubes."""
-        return np.allclose(self.spacing_mm, RESET_SPACING_MM, atol=1e-4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,69 +258,3 @@ def _compare_reset(
                 SameScan(lender, borrower, coarse, match, turn, False, True)
             )
     return _better(found)
-
-
-def turned_array(array: np.ndarray, turn: Turn) -> np.ndarray:
-    """Return an array with axes permuted, then some of them reversed."""
-    order, flips = turn
-    cut = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
-    return array.transpose(order)[cut]
-
-
-def inverse(turn: Turn) -> Turn:
-    """Return the turn that undoes a turn."""
-    order, flips = turn
-    back = tuple(int(axis) for axis in np.argsort(order))
-    return back, tuple(flips[axis] for axis in back)
-
-
-def same_scan_findings(pairs: Sequence[SameScan]) -> list[Finding]:
-    """Return a finding per pair, with the leak that it would cause."""
-    findings = []
-    for pair in pairs:
-        a, b = sorted((pair.a, pair.b), key=lambda scan: scan.name)
-        parts = [
-            f"{a.name} ({a.split}) and {b.name} ({b.split}) are the same scan"
-            + _changes(pair)
-            + "."
-        ]
-        if a.split != b.split:
-            parts.append(
-                f"LEAK: one is in {a.split}, the other in {b.split}. Exclude "
-                f"one of them, or give both one split."
-            )
-        parts.append(
-            "The build's exact hash finds it too."
-            if pair.exact
-            else "The build's exact hash does not find it."
-        )
-        findings.append(
-            Finding(
-                "same_scan",
-                b.database,
-                b.case,
-                "",
-                pair.match.correlation,
-                " ".join(parts),
-                (a.name,),
-            )
-        )
-    return findings
-
-
-def _changes(pair: SameScan) -> str:
-    """Say what was done to the copy."""
-    words = []
-    if pair.lost_spacing:
-        words.append("the spacing of one is lost")
-    elif not np.allclose(pair.a.spacing_mm, pair.b.spacing_mm, rtol=0.02):
-        words.append(f"{_mm(pair.a)} against {_mm(pair.b)}")
-    if pair.turn != UNTURNED:
-        words.append("their headers give the axes other directions")
-    if pair.match.overlap < 0.98:
-        words.append(f"{pair.match.overlap:.0%} of the smaller body is common")
-    return f" ({'; '.join(words)})" if words else ""
-
-
-def _mm(scan: Fingerprint) -> str:
-    return " x ".join(f"{mm:.3g}" for mm in scan.spacing_mm) + " mm"
