@@ -30,8 +30,6 @@ from tfpartial.reporting.views import Frame
 from tfpartial.volumes import Volume, read_volume, turn_prone
 
 HU_PERCENTILES = (5, 25, 50, 75, 95)
-# Of each structure, for the search of a shift.
-SAMPLED_VOXELS = 200
 
 
 @dataclass(frozen=True, eq=False)

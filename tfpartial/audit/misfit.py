@@ -21,6 +21,8 @@ MIN_STRUCTURES = 2
 SEARCH_MM = 40.0
 STEP_MM = 4.0
 PERCENTILES = (5, 50, 95)
+# Of each structure: enough for three percentiles.
+SAMPLED_VOXELS = 200
 Key = tuple[str, str]
 
 
@@ -113,8 +115,9 @@ def best_shift(
     total = np.zeros(len(voxels))
     for label, mask in masks.items():
         places = np.argwhere(mask)
-        if len(places) > 200:
-            places = places[rng.choice(len(places), 200, replace=False)]
+        if len(places) > SAMPLED_VOXELS:
+            chosen = rng.choice(len(places), SAMPLED_VOXELS, replace=False)
+            places = places[chosen]
         centres, deviations = expected[label]
         for start in range(0, len(voxels), 1000):
             part = voxels[start : start + 1000]
@@ -131,7 +134,7 @@ def best_shift(
 
 def _sample(array: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return the values at (..., 3) voxels; air outside."""
-    inside = ((places >= 0) & (places < array.shape)).all(axis=-1)
+    inside = ((places >= 0) & (places < np.asarray(array.shape))).all(axis=-1)
     safe = np.where(inside[..., None], places, 0)
     values = array[safe[..., 0], safe[..., 1], safe[..., 2]]
     return np.where(inside, values, -1000)
