@@ -29,7 +29,7 @@ CONFIG = Path(__file__).parents[1] / "configs" / "openkbp" / "openkbp.yaml"
 KINDS = {
     "the same scan twice": ("same_scan",),
     "left/right swap": ("orientation",),
-    "shifted annotation": ("misfit",),
+    "shifted annotation": ("misfit", "outlier"),
     "prone declared supine": ("orientation",),
     "head and feet exchanged": ("orientation",),
     "wrong value": ("files", "orientation", "outlier"),
@@ -130,8 +130,17 @@ def _tally(
         "findings_on_untouched": dict(Counter(f.kind for f in before)),
         "where": [f"{f.kind}: {f.where} {f.label}".rstrip() for f in before],
         "new_on_cases_without_a_plant": new,
-        "plants": [f"{p.kind}: {p.where} ({p.detail})" for p in plants],
+        "plants": [
+            f"{p.kind}: {p.where} ({p.detail}): "
+            + (", ".join(sorted(_kinds_on(p, after))) or "NOTHING")
+            for p in plants
+        ],
     }
+
+
+def _kinds_on(plant: Plant, findings: list[Finding]) -> set[str]:
+    """Return what was found in the case of a plant, rightly or not."""
+    return {f.kind for f in findings if f.where == plant.where}
 
 
 def _names(finding: Finding, plant: Plant) -> bool:

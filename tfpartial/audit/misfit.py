@@ -134,7 +134,7 @@ def best_shift(
 
 def _sample(array: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return the values at (..., 3) voxels; air outside."""
-    inside = ((places >= 0) & (places < np.asarray(array.shape))).all(axis=-1)
+    inside = np.all((places >= 0) & (places < array.shape), axis=-1)
     safe = np.where(inside[..., None], places, 0)
     values = array[safe[..., 0], safe[..., 1], safe[..., 2]]
     return np.where(inside, values, -1000)
