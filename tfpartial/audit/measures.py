@@ -30,6 +30,8 @@ from tfpartial.reporting.views import Frame
 from tfpartial.volumes import Volume, read_volume, turn_prone
 
 HU_PERCENTILES = (5, 25, 50, 75, 95)
+# Nearer to the first or last plane, a structure may be cut off.
+END_MM = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class StructureMeasure:
         centre_mm: (3,) mean position, patient RAS; NaN if empty.
         length_mm: extent along the patient's long axis.
         largest_share: of its voxels, in the largest connected piece.
-        at_end: reaches the first or last plane of the scan along z.
+        at_end: reaches to within 6 mm of the scan's end along z.
     """
 
     name: str
@@ -192,7 +194,8 @@ def measure_structure(
         centre_mm=image.affine[:3, :3] @ centre + image.affine[:3, 3],
         length_mm=(high - low + 1) * image.spacing_mm[2],
         largest_share=float(sizes.max() / voxels),
-        at_end=low == 0 or high == mask.shape[2] - 1,
+        at_end=min(low, mask.shape[2] - 1 - high)
+        < END_MM / image.spacing_mm[2],
     )
 
 

@@ -19,6 +19,8 @@ from tfpartial.volumes import Volume
 MISFIT = 4.0
 MIN_STRUCTURES = 2
 SEARCH_MM = 40.0
+# Mean |z| of a case that lies on its image is below 1.
+FITS = 1.5
 STEP_MM = 4.0
 PERCENTILES = (5, 50, 95)
 # Of each structure: enough for three percentiles.
@@ -173,7 +175,7 @@ def misfit_finding(
         f"The HU under its structures are not those of other cases (median "
         f"robust z {score:.1f})."
     )
-    if moved and fit < 0.6 * fit_unmoved:
+    if moved and fit < min(FITS, 0.6 * fit_unmoved):
         text += (
             f" Moved by {moved} the annotation would fit (mean |z| {fit:.1f} "
             f"instead of {fit_unmoved:.1f}). Was an origin lost?"

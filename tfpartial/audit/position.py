@@ -13,8 +13,9 @@ from tfpartial.audit.findings import Finding
 
 # Foam and carbon fibre, blurred by a coarse grid, are far lighter than body.
 COUCH_HU = -850.0
-# A couch is wide: masks, tubes and arms are not.
+# A couch is wide, long and thin: masks, tubes and arms are not.
 MIN_WIDTH_SHARE = 0.5
+MIN_LENGTH_SHARE = 0.5
 MIN_VOXELS = 60
 
 
@@ -22,8 +23,8 @@ def couch_side(hu: np.ndarray) -> str | None:
     """Return the side of the body on which a couch lies.
 
     What is denser than air and no part of the body is a couch if it lies
-    wholly before or behind the middle of the body and is at least half as
-    wide as it.
+    wholly before or behind the middle of the body, is at least half as wide
+    as it and at least half as long as the scan.
 
     Args:
         hu: (i, j, k), HU, axes near RAS+ of the patient, `coarse_copy`.
@@ -44,7 +45,9 @@ def couch_side(hu: np.ndarray) -> str | None:
     sides = set()
     for piece in ndimage.find_objects(pieces, number):
         wide = piece[0].stop - piece[0].start >= MIN_WIDTH_SHARE * width
-        if not wide or (pieces[piece] > 0).sum() < MIN_VOXELS:
+        length = piece[2].stop - piece[2].start
+        long = length >= MIN_LENGTH_SHARE * hu.shape[2]
+        if not (wide and long) or (pieces[piece] > 0).sum() < MIN_VOXELS:
             continue
         if piece[1].stop - 1 < middle:
             sides.add("posterior")
