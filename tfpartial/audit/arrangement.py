@@ -25,8 +25,8 @@ Pair = tuple[str, str]
 FLOOR_MM = 3.0
 # One displacement that is far off must not outvote the others.
 CLIP = 8.0
-# Nearer by this much, in mean |z|: on the OpenKBP scans no correct case gains
-# more than 0.13, no wrong one less than 1.5 (docs/audit.md).
+# Nearer by this much, in mean |z|: on the OpenKBP scans as they are no turn or
+# mirror gains more than 0.13.
 MIN_GAIN = 0.8
 # Left and right centres nearer than this are no contradiction.
 SIDE_MARGIN_MM = 3.0

@@ -32,8 +32,8 @@ from tfpartial.audit.profiles import profile_distances
 from tfpartial.volumes import Volume
 
 log = logging.getLogger(__name__)
-# Measured on the OpenKBP scans (docs/audit.md): different patients reach
-# 0.85, copies that were cropped and resampled do not fall below 0.94.
+# Measured on the OpenKBP scans: different scans reach 0.863; nine copies that
+# were cropped and resampled lie between 0.925 and 0.974.
 SAME_SCAN = 0.90
 # Partners of each scan that are compared in 3D: trusting the header, and
 # with axes in any order and direction.
