@@ -140,7 +140,7 @@ def _tally(
 
 def _kinds_on(plant: Plant, findings: list[Finding]) -> set[str]:
     """Return what was found in the case of a plant, rightly or not."""
-    return {f.kind for f in findings if f.where == plant.where}
+    return {f.kind for f in findings if plant.where in (f.where, *f.others)}
 
 
 def _names(finding: Finding, plant: Plant) -> bool:

@@ -9,7 +9,9 @@ import pytest
 from synthetic import case_of, patient, structure
 
 from tfpartial.audit.arrangement import (
+    best_exchange,
     best_turn,
+    centres_of,
     consensus,
     displacements,
     exchanged_sides,
@@ -61,7 +63,9 @@ def population() -> list:
 @pytest.mark.parametrize("signs", [AS_IT_IS, *TURNS])
 def test_every_turn_is_recognised(signs) -> None:
     usual = consensus(population())
-    found, gain = best_turn(displacements(case("x", 99, signs)), usual)
+    found, gain = best_turn(
+        displacements(centres_of(case("x", 99, signs))), usual
+    )
     assert found == signs
     assert (gain > 0.8) == (signs != AS_IT_IS)
 
@@ -89,6 +93,17 @@ def test_exchanged_labels_are_found_without_any_other_case() -> None:
     assert beyond == pytest.approx(111, abs=20)
     (finding,) = orientation_findings([wrong], SPACE, {})
     assert finding.quantity == "sides"
+
+
+def test_two_exchanged_structures_are_named() -> None:
+    """No turn explains it: the other structures lie right."""
+    usual = consensus(population())
+    right = centres_of(case("x", 99))
+    wrong = right | {"cord": right["jaw"], "jaw": right["cord"]}
+    names, gain = best_exchange(wrong, usual)
+    assert names == ("cord", "jaw")
+    assert gain > 0.8
+    assert best_exchange(right, usual)[1] < 0.8
 
 
 def test_a_database_that_is_turned_as_a_whole() -> None:

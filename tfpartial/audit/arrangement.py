@@ -45,9 +45,13 @@ class Consensus:
     deviation: dict[Pair, np.ndarray]
 
 
-def displacements(case: CaseMeasures) -> dict[Pair, np.ndarray]:
+def centres_of(case: CaseMeasures) -> dict[str, np.ndarray]:
+    """Return structure -> (3,) mm, of those that are not empty."""
+    return {s.name: s.centre_mm for s in case.structures if s.voxels > 0}
+
+
+def displacements(centres: Mapping[str, np.ndarray]) -> dict[Pair, np.ndarray]:
     """Return pair of structures -> (3,) mm from one centre to the other."""
-    centres = {s.name: s.centre_mm for s in case.structures if s.voxels > 0}
     return {
         (a, b): centres[b] - centres[a]
         for a, b in itertools.combinations(sorted(centres), 2)
@@ -61,7 +65,7 @@ def consensus(cases: Sequence[CaseMeasures]) -> Consensus:
     """
     found: dict[Pair, list[np.ndarray]] = {}
     for case in cases:
-        for pair, vector in displacements(case).items():
+        for pair, vector in displacements(centres_of(case)).items():
             found.setdefault(pair, []).append(vector)
     median, deviation = {}, {}
     for pair, vectors in found.items():
@@ -89,16 +93,59 @@ def best_turn(
     known = [pair for pair in vectors if pair in usual.median]
     if not known:
         return AS_IT_IS, 0.0
-    d = np.stack([vectors[pair] for pair in known])
-    m = np.stack([usual.median[pair] for pair in known])
-    s = np.stack([usual.deviation[pair] for pair in known])
     costs = {
-        signs: float((np.abs(np.array(signs) * d - m) / s).clip(0, CLIP).mean())
+        signs: _cost(vectors, known, usual, signs)
         for signs in (AS_IT_IS, *TURNS)
     }
     # A dict keeps its order: of equal costs the identity wins.
     best = min(costs, key=costs.__getitem__)
     return best, costs[AS_IT_IS] - costs[best]
+
+
+def best_exchange(
+    centres: Mapping[str, np.ndarray], usual: Consensus
+) -> tuple[Pair | None, float]:
+    """Return the two structures that fit best with their names exchanged.
+
+    Formula (over the pairs of structures that hold one of the two):
+        gain = mean of min(|d - m| / s, 8) - the same after the exchange
+
+    Args:
+        centres: structure -> (3,) mm.
+        usual: of all cases.
+
+    Returns:
+        Two names and the gain; None and 0 where no exchange gains.
+    """
+    best: Pair | None = None
+    most = 0.0
+    for a, b in itertools.combinations(sorted(centres), 2):
+        exchanged = {**centres, a: centres[b], b: centres[a]}
+        touched = [
+            pair for pair in usual.median
+            if {a, b} & set(pair) and set(pair) <= set(centres)
+        ]  # fmt: skip
+        if not touched:
+            continue
+        gain = _cost(displacements(centres), touched, usual) - _cost(
+            displacements(exchanged), touched, usual
+        )
+        if gain > most:
+            best, most = (a, b), gain
+    return best, most
+
+
+def _cost(
+    vectors: Mapping[Pair, np.ndarray],
+    pairs: Sequence[Pair],
+    usual: Consensus,
+    signs: Signs = AS_IT_IS,
+) -> float:
+    """Return the mean over pairs and axes of min(|signs d - m| / s, 8)."""
+    d = np.array(signs) * np.stack([vectors[pair] for pair in pairs])
+    m = np.stack([usual.median[pair] for pair in pairs])
+    s = np.stack([usual.deviation[pair] for pair in pairs])
+    return float((np.abs(d - m) / s).clip(0, CLIP).mean())
 
 
 def side_of(label: Label) -> str | None:
@@ -130,7 +177,7 @@ def exchanged_sides(
 
     In patient RAS, x grows to the right: a left label has the smaller x.
     """
-    centres = {s.name: s.centre_mm for s in case.structures if s.voxels > 0}
+    centres = centres_of(case)
     found = []
     for label in space.labels:
         if side_of(label) != "left" or label.mirror not in centres:
@@ -161,12 +208,20 @@ def orientation_findings(
     usual = consensus(cases)
     findings = []
     for case in cases:
-        signs, gain = best_turn(displacements(case), usual)
+        signs, gain = best_turn(displacements(centres_of(case)), usual)
         if gain < MIN_GAIN:
             signs = AS_IT_IS
         image = likeness.get((case.database, case.case))
         seen = image.signs if image is not None and image.turned else AS_IT_IS
         parts = _sentences(signs, gain, exchanged_sides(case, space), seen)
+        names, better = best_exchange(centres_of(case), usual)
+        if names is not None and better >= MIN_GAIN and signs == AS_IT_IS:
+            parts.append(
+                f"'{names[0]}' and '{names[1]}' look exchanged: with their "
+                f"names exchanged they lie as in other cases, nearer by "
+                f"{better:.1f} robust standard deviations."
+            )
+            gain = better
         if parts:
             turn = {signs, seen} - {AS_IT_IS, MIRRORED_SIDES}
             findings.append(
