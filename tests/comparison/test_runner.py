@@ -25,7 +25,12 @@ from tfpartial.comparison.journal import (
     training_key,
 )
 from tfpartial.comparison.progress import Progress, clock
-from tfpartial.comparison.runner import Runner, folder_lock, share_cores
+from tfpartial.comparison.runner import (
+    OTHERS,
+    Runner,
+    folder_lock,
+    share_cores,
+)
 from tfpartial.comparison.runs import Run, plan_runs, run_of
 from tfpartial.config import Experiment
 from tfpartial.config.comparison import Comparison
@@ -381,7 +386,7 @@ def test_what_a_killed_call_left_running_keeps_the_folder(
     try:
         with (
             pytest.raises(InputError, match="left running"),
-            folder_lock(folder),
+            folder_lock(folder, OTHERS),
         ):
             pass
     finally:
@@ -390,7 +395,7 @@ def test_what_a_killed_call_left_running_keeps_the_folder(
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:  # until the last of them has gone
         try:
-            with folder_lock(folder):
+            with folder_lock(folder, OTHERS):
                 return
         except InputError:
             time.sleep(0.1)

@@ -54,7 +54,7 @@ def test_a_resolved_config_loads_again_from_another_folder(
 
 
 def test_without_a_phantom_section_is_an_error(tmp_path):
-    with pytest.raises(InputError, match="no 'phantom:' section"):
+    with pytest.raises(InputError, match="expected a 'phantom:' section"):
         load(tmp_path, "")
 
 

@@ -82,7 +82,7 @@ def test_bitmask_round_trip(bits: list[bool]) -> None:
 
 def test_bitmask_of_a_larger_label_space_is_refused() -> None:
     words = bitmask_from_vector(np.ones(10, bool))
-    with pytest.raises(InputError, match="rebuild the records"):
+    with pytest.raises(InputError, match="Build the records again"):
         vector_from_bitmask(words, 9)
 
 

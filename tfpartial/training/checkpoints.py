@@ -47,7 +47,8 @@ class Checkpoints(keras.callbacks.Callback):
         if model.teacher is not None:
             parts["teacher"] = model.teacher
         seeds = [v for v in model.variables if "seed_generator" in v.path]
-        self._checkpoint = tf.train.Checkpoint(**parts, seeds=seeds)
+        self._parts = parts | {"seeds": seeds}
+        self._checkpoint = tf.train.Checkpoint(**self._parts)
 
     def restore(self) -> int:
         """Restore the newest intact checkpoint; return the completed steps.
@@ -92,7 +93,9 @@ class Checkpoints(keras.callbacks.Callback):
         newest = tf.train.latest_checkpoint(str(folder))
         if newest is None:
             return 0
-        self._checkpoint.restore(newest).assert_consumed()
+        # An object of its own: `restore` gives it a counter that would be
+        # written into every checkpoint to come.
+        tf.train.Checkpoint(**self._parts).restore(newest).assert_consumed()
         return self._steps()
 
     def _steps(self) -> int:

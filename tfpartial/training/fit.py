@@ -74,14 +74,16 @@ def fit(
         runtime.set_up_determinism(
             experiment.seed, options.precision, options.deterministic
         )
-        with strategy.scope():
-            model = build_model(experiment)
-        # Every check comes before the directory: a refused run leaves none.
+        # Before the model: workers whose networks differ cannot even make
+        # their variables together.
         told = {
             "the config": deciding_fields(experiment),
             "the records": hash_of_records(stores),
         }
         check_agreement(strategy, told)
+        # Every check comes before the directory: a refused run leaves none.
+        with strategy.scope():
+            model = build_model(experiment)
         if worker == 0:
             held.enter_context(folder_lock(run_dir, "another fit"))
             description = runtime.describe_run(strategy_name, strategy)
