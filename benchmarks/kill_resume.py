@@ -151,7 +151,7 @@ class Trial:
             small_run.finish(process)
             report = self._report_file(run_dir, worker)
             taken = json.loads(report.read_text(encoding="utf-8"))
-            usual = {p: max(s, usual.get(p, 0.0)) for p, s in taken.items()}
+            usual |= {p: max(s, usual.get(p, 0.0)) for p, s in taken.items()}
         return usual
 
     def killed(

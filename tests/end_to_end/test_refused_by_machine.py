@@ -6,6 +6,7 @@ refuses something; then the same command on a machine that does not.
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
 import shutil
@@ -14,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nibabel
 import pytest
 from shrunken import CONFIG, REPOSITORY, overrides, script
 
@@ -21,8 +23,7 @@ pytestmark = pytest.mark.slow
 GIGABYTE = 2**30
 # More voxels than fit: of a scan, of a patch, of a window.
 TOO_MUCH = {
-    "build_tfrecords": ["preprocess.spacing_mm=[0.3, 0.3, 0.3]",
-                        "build.workers=1"],
+    "build_tfrecords": ["build.workers=1"],
     "fit": ["fit.patch_shape=[512, 512, 512]", "network.filters=[64, 64]"],
     "export": ["predict.window_shape=[1024, 1024, 1024]"],
 }  # fmt: skip
@@ -179,6 +180,23 @@ def test_a_read_only_folder_is_bad_input(
     assert "Read-only file system" in message
 
 
+def with_a_large_scan(phantom: Path, copy: Path) -> None:
+    """Copy the scans; one becomes 5e8 voxels of nothing, a valid scan."""
+    shutil.copytree(phantom, copy)
+    side = 794
+    for name in ("ct.nii.gz", "labels.nii.gz"):
+        path = copy / "supine" / "supine_01" / name
+        with gzip.open(path) as file:
+            header = nibabel.Nifti1Header.from_fileobj(file)
+        header.set_data_shape((side, side, side))
+        header["vox_offset"] = 352
+        plane = bytes(header.get_data_dtype().itemsize * side * side)
+        with gzip.open(path, "wb", compresslevel=6) as file:
+            file.write(header.binaryblock + bytes(4))  # no extensions
+            for _ in range(side):
+                file.write(plane)
+
+
 @pytest.mark.parametrize("name", ["build_tfrecords", "fit", "export"])
 def test_out_of_memory(
     workspace: Path, finished_run: Path, tmp_path: Path, name: str
@@ -186,11 +204,14 @@ def test_out_of_memory(
     """What cannot be allocated is said, with what to lower."""
     arguments = {
         "build_tfrecords": ["--config", CONFIG, *overrides(workspace),
-                            "--records_dir", tmp_path / "out"],
+                            "--records_dir", tmp_path / "out",
+                            f"phantom.path={tmp_path / 'phantom'}"],
         "fit": fit_arguments(workspace, tmp_path / "out"),
         "export": ["--run_dir", finished_run,
                    "--export_dir", tmp_path / "out"],
     }[name]  # fmt: skip
+    if name == "build_tfrecords":
+        with_a_large_scan(workspace / "phantom", tmp_path / "phantom")
     message = refused(
         name, *arguments, *TOO_MUCH[name],
         limits={resource.RLIMIT_AS: 6 * GIGABYTE},

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from tfpartial.errors import InputError
+from tfpartial.inference import load_network as module
 from tfpartial.inference.load_network import (
     load_network,
     load_run,
     write_weights,
 )
+from tfpartial.models import build_network
 
 
 def test_student_and_teacher_are_what_was_saved(run):
@@ -63,6 +65,30 @@ def test_damaged_weights_are_refused(run, tmp_path):
     (tmp_path / "student.weights.h5").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match="these weights do not fit"):
         load_network(load_run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [("unet3d", {"filters": [1, 2]}), ("unet3d", {"filters": [8, 16, 32, 64]}),
+     ("deepmedic", {})],
+)  # fmt: skip
+def test_a_full_disk_is_noticed_before_hdf5_crashes(
+    tmp_path, monkeypatch, name, sizes
+):
+    """What is tried is at least what the file takes."""
+    network = build_network(
+        name, num_labels=3, seed=0, model_name="student", **sizes
+    )
+    tried = []
+
+    def note_size(path, network):
+        tried_space(path, network)
+        tried.append(path.stat().st_size)
+
+    tried_space = module._try_space
+    monkeypatch.setattr(module, "_try_space", note_size)
+    write_weights(network, tmp_path, "student")
+    assert (tmp_path / "student.weights.h5").stat().st_size <= tried[0]
 
 
 def test_a_changed_bit_in_the_weights_is_noticed(run, tmp_path):

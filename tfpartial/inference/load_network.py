@@ -26,6 +26,8 @@ from tfpartial.models import build_network
 Which = Literal["student", "teacher"]
 # HDF5 does not notice a changed bit in its arrays.
 _HASH_ATTRIBUTE = "sha256_of_values"
+# What HDF5 writes beside the values of an array: more than was ever seen.
+_BYTES_PER_ARRAY = 8192
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def write_weights(network: keras.Model, run_dir: Path, name: str) -> None:
     """
     beside = run_dir / f".{name}.tmp.weights.h5"
     try:
+        _try_space(beside, network)
         network.save_weights(beside, overwrite=True)
         with h5py.File(beside, "r+") as file:
             file.attrs[_HASH_ATTRIBUTE] = hash_of_values(network)
@@ -119,6 +122,21 @@ def write_weights(network: keras.Model, run_dir: Path, name: str) -> None:
         os.replace(beside, run_dir / f"{name}.weights.h5")
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _try_space(path: Path, network: keras.Model) -> None:
+    """Fill the space that the file will need, so that a lack of it is said.
+
+    HDF5 does not survive a full disk: it ends the process when it closes the
+    file that it could not write.
+
+    Raises:
+        OSError: there is not enough space, or files may not be that large.
+    """
+    values = network.get_weights()
+    size = sum(array.nbytes for array in values)
+    with path.open("wb") as file:
+        file.write(bytes(size + _BYTES_PER_ARRAY * len(values)))
 
 
 def hash_of_values(network: keras.Model) -> str:
