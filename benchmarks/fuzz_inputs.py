@@ -31,12 +31,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from fuzz import (
     checkpoint_faults,
+    comparison_faults,
     config_faults,
     dataset_faults,
     export_faults,
     nifti_faults,
+    openkbp_faults,
     prediction_faults,
     record_faults,
+    run_faults,
+    weights_faults,
+    work_faults,
 )
 from fuzz.commands import run_commands
 from fuzz.corpus import Fault, Reader
@@ -44,12 +49,18 @@ from fuzz.judge import OTHER, REFUSED, UNCHANGED, Verdict, judge, same
 
 READERS: tuple[Reader, ...] = (
     nifti_faults.READER,
+    openkbp_faults.READER,
     *dataset_faults.READERS,
     config_faults.READER,
+    *comparison_faults.READERS,
+    *work_faults.READERS,
     prediction_faults.READER,
     export_faults.READER,
     record_faults.READER,
-    *checkpoint_faults.READERS,
+    weights_faults.READER,
+    checkpoint_faults.READER,
+    run_faults.RUN,
+    run_faults.PROVENANCE,
 )
 Tally = dict[tuple[str, str], list[Verdict]]
 
@@ -141,7 +152,7 @@ def _report(
     seconds: float,
     seed: int,
 ) -> int:
-    failed, known = [], []
+    failed = []
     print(f"{'reader':23}{'fault':33}{'cases':>6}{'exit 2':>8}"
           f"{'unchanged':>11}{'other':>7}")  # fmt: skip
     for reader in readers:
@@ -152,15 +163,11 @@ def _report(
                   f"{counts[REFUSED]:8}{counts[UNCHANGED]:11}"
                   f"{counts[OTHER]:7}")  # fmt: skip
             whys = [v.why for v in verdicts if v.outcome == OTHER]
-            line = f"{reader.name}, {fault.name}"
-            (known if fault.known else failed).extend(
-                f"{line}: {why[:600]}" for why in whys
-            )
-            if fault.known and verdicts and not whys:
-                print(f"  ({fault.known}: did not occur)")
-    for title, lines in (("other", failed), ("known", known)):
-        for line in lines:
-            print(f"{title}: {line}")
+            failed += [
+                f"other: {reader.name}, {fault.name}: {why[:600]}"
+                for why in whys
+            ]
+    print("\n".join(failed))
     verdicts = [verdict for found in tally.values() for verdict in found]
     counts = Counter(verdict.outcome for verdict in verdicts)
     summary = {
@@ -170,7 +177,6 @@ def _report(
         "exit_2": counts[REFUSED],
         "unchanged": counts[UNCHANGED],
         "other": len(failed),
-        "known": len(known),
         "slowest_seconds": round(max([v.seconds for v in verdicts] + [0]), 2),
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         // 1024,

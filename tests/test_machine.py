@@ -54,6 +54,12 @@ def read_only() -> None:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS), "/x/y")
 
 
+def a_folder_in_its_place() -> None:
+    raise IsADirectoryError(
+        errno.EISDIR, os.strerror(errno.EISDIR), "/x/.y.tmp", None, "/x/y"
+    )
+
+
 def hidden_in_another() -> None:
     try:
         fill_dev_full()
@@ -85,6 +91,7 @@ CASES = [
     (ask_for_too_much_memory, "memory"),
     (no_permission, "not_writable"),
     (read_only, "not_writable"),
+    (a_folder_in_its_place, "not_writable"),
     (tensorflow_error("InvalidArgumentError", "shapes differ"), None),
     (lambda: [][1], None),
     (lambda: Path("/nowhere/at/all").read_text(), None),
@@ -208,3 +215,11 @@ def test_a_limit_of_the_file_size_is_a_full_disk(tmp_path: Path) -> None:
     assert not config.exists()
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_rename_names_where_the_file_belongs() -> None:
+    with (
+        pytest.raises(InputError, match="^/x/y: expected a place that can"),
+        explained("writing", "/x"),
+    ):
+        a_folder_in_its_place()

@@ -1,4 +1,4 @@
-"""JSON and YAML files that others wrote: read whole, plainly, or refused.
+"""Text files that others wrote: read whole, plainly, or refused.
 
 In: a path. Out: dicts, lists, texts and numbers, nothing else.
 
@@ -9,9 +9,12 @@ depths that a person or a program of ours would write.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +46,7 @@ def read_json(path: Path, what: str, remedy: str) -> Any:
         InputError: absent, unreadable, larger than 32 MiB, not UTF-8, not
             JSON (NaN and infinity are not), or a key that stands twice.
     """
-    text = _text_of(path, what, MAX_JSON_BYTES, remedy)
+    text = read_text(path, what, MAX_JSON_BYTES, remedy)
     try:
         value = json.loads(
             text,
@@ -67,7 +70,7 @@ def read_yaml(path: Path, what: str, remedy: str) -> Any:
         InputError: absent, unreadable, larger than 2 MiB, not UTF-8, or not
             plain YAML.
     """
-    text = _text_of(path, what, MAX_YAML_BYTES, remedy)
+    text = read_text(path, what, MAX_YAML_BYTES, remedy)
     try:
         return plain_yaml(text)
     except (ValueError, RecursionError) as error:
@@ -113,11 +116,15 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _text_of(path: Path, what: str, most_bytes: int, remedy: str) -> str:
+def read_text(path: Path, what: str, most_bytes: int, remedy: str) -> str:
+    """Return a text file as it stands, line ends included.
+
+    Raises:
+        InputError: absent, unreadable, no file, larger, or not UTF-8.
+    """
     found = ""
     try:
-        with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
+        data = _bytes_of(path, most_bytes + 1)
         if len(data) <= most_bytes:
             return data.decode("utf-8")
         found = f"more than {most_bytes // 2**20} MiB"
@@ -127,6 +134,23 @@ def _text_of(path: Path, what: str, most_bytes: int, remedy: str) -> str:
         reason = getattr(error, "strerror", None) or str(error)
         found = "none" if isinstance(error, FileNotFoundError) else reason
     raise InputError(f"{path}: expected {what}, found {found}. {remedy}")
+
+
+def _bytes_of(path: Path, most_bytes: int) -> bytes:
+    """Read the beginning of a file; a pipe or a device is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+
+    def without_waiting(name: str, flags: int) -> int:
+        # A pipe would make its reader wait for a writer.
+        return os.open(name, flags | os.O_NONBLOCK)
+
+    with open(path, "rb", opener=without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "a pipe or a device")
+        return file.read(most_bytes)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ ends, however it ends.
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +31,7 @@ def folder_lock(folder: Path, who: str) -> Iterator[IO]:
         InputError: another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a", encoding="utf-8") as file:
+    with open(folder / ".lock", "a", opener=_without_waiting) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -39,3 +40,8 @@ def folder_lock(folder: Path, who: str) -> Iterator[IO]:
                 f"repeat the command."
             ) from None
         yield file
+
+
+def _without_waiting(name: str, flags: int) -> int:
+    # A pipe of this name would make its writer wait for a reader.
+    return os.open(name, flags | os.O_NONBLOCK, 0o666)

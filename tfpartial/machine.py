@@ -29,8 +29,13 @@ _BY_ERRNO: dict[int | None, Cause] = {
     errno.EROFS: "not_writable",
     errno.EACCES: "not_writable",
     errno.EPERM: "not_writable",
+    errno.EISDIR: "not_writable",
+    errno.ENOTDIR: "not_writable",
+    errno.ELOOP: "not_writable",
+    errno.ENXIO: "not_writable",
     errno.ENOMEM: "memory",
 }
+_NOT_PERMITTED = (os.strerror(errno.EACCES), os.strerror(errno.EPERM))
 _READ_ONLY = os.strerror(errno.EROFS)
 # TensorFlow's classes by name, since this room does without it.
 _BY_NAME: dict[str, Cause] = {
@@ -75,9 +80,9 @@ def explained(
         if cause == "not_writable":
             told = _last_line(error)
             expected = (
-                "a place that can be written to"
-                if _READ_ONLY in told
-                else "permission to use it"
+                "permission to use it"
+                if told in _NOT_PERMITTED
+                else "a place that can be written to"
             )
             raise InputError(
                 f"{place}: expected {expected}, found '{told}' while {doing}. "
@@ -115,7 +120,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _place_of(error: BaseException) -> Path | None:
     """Return the file that an error names, if it does."""
     for one in _chain(error):
-        name = getattr(one, "filename", None)
+        # A rename names two: the second one is where the file belongs.
+        name = getattr(one, "filename2", None) or getattr(one, "filename", None)
         if isinstance(name, str) and name:
             return Path(name)
     return None

@@ -160,7 +160,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text atomically, unless the file holds it already."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_bytes() == text.encode():
         return
     beside = path.with_name(path.name + ".tmp")
     beside.write_text(text, encoding="utf-8")

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import threading
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from tfpartial.volumes import Volume, preprocess, resample_labels
 HISTOGRAM_LOWEST_HU = -1024
 HISTOGRAM_BINS = 4096  # of 1 HU; voxels beyond count in the outermost bins
 _COMPRESSION_LEVEL = 6
+_MEMBERS = "members"
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,15 +173,34 @@ def hu_statistics(
 
 
 def drop_stale(targets: Sequence[Path]) -> None:
-    """Remove what an earlier, different or killed call left.
+    """Remove what an earlier, different or killed call left, or is damaged.
 
     Args:
         targets: the files to keep, all of one folder; at least one.
     """
     wanted = set(targets)
     for path in targets[0].parent.glob("*"):
-        if path not in wanted:
+        if path in wanted and _is_whole(path):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             path.unlink()
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file is what `write_scan` wrote, by zip's checksums."""
+    if not path.is_file():
+        return False  # a pipe would not end
+    try:
+        with zipfile.ZipFile(path) as file:
+            stored = [i.compress_type for i in file.infolist()]
+            if any(stored) or file.testzip() is not None:
+                return False
+        with np.load(path) as scan:
+            return sorted(scan.files) == scan[_MEMBERS].tolist()
+    except Exception:  # a damaged zip raises nearly anything
+        return False
 
 
 def write_scan(target: Path, arrays: dict[str, Any]) -> None:
@@ -187,7 +209,8 @@ def write_scan(target: Path, arrays: dict[str, Any]) -> None:
     beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         with beside.open("wb") as file:
-            np.savez(file, **arrays)
+            members = np.asarray(sorted([*arrays, _MEMBERS]))
+            np.savez(file, **(arrays | {_MEMBERS: members}))
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,8 +1,10 @@
-"""Checkpoints of a run, and weights files that predict and export load."""
+"""Checkpoints of a run: what a killed fit goes on from."""
 
 from __future__ import annotations
 
 import functools
+import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -19,31 +21,12 @@ from fuzz.corpus import (
     replace_by_other,
     truncate,
 )
-from tfpartial.config import Experiment, write_resolved
+from fuzz.documents import json_faults
+from fuzz.weights_faults import experiment_of
+from tfpartial.documents import file_hash
 
-NO_CHECKSUM = "neither weights nor checkpoints carry checksums"
-
-
-def experiment_of(folder: Path) -> Experiment:
-    """Declare a network of 2 levels; nothing is trained on."""
-    database = {
-        "name": "clinic",
-        "layout": "label_map_folder",
-        "path": str(folder / "scans"),
-        "values": {"1": "liver"},
-        "licence": "none",
-        "citation": "none",
-    }
-    return Experiment.model_validate(
-        {
-            "label_space": [{"name": "liver"}],
-            "databases": [database],
-            "records_dir": str(folder / "records"),
-            "run_dir": str(folder / "run"),
-            "network": {"filters": [2, 4]},
-            "fit": {"patch_shape": [8, 8, 8]},
-        }
-    )
+SUMS = "checksums.json"
+EPOCHS, KEPT = 3, 2
 
 
 @functools.cache
@@ -53,161 +36,219 @@ def _model() -> Any:
     return build_model(experiment_of(Path("unused")))
 
 
-def _checkpoints(folder: Path) -> Any:
+@functools.cache
+def _other_model() -> Any:
+    from tfpartial.training.fit import build_model
+
+    experiment = experiment_of(Path("unused"))
+    network = experiment.network.model_copy(update={"filters": [2, 5]})
+    return build_model(experiment.model_copy(update={"network": network}))
+
+
+def _checkpoints(model: Any, run_dir: Path) -> Any:
     from tfpartial.training.checkpoints import Checkpoints
 
-    callback = Checkpoints(_model(), folder / "run", 2, 0)
-    callback.set_model(_model())
+    callback = Checkpoints(model, run_dir, KEPT, 0)
+    callback.set_model(model)
     return callback
 
 
+def _state(model: Any) -> list[Any]:
+    networks = (model.student, model.teacher)
+    return [
+        *(v for network in networks for v in network.weights),
+        *model.optimizer.variables,
+    ]
+
+
+def _forget(model: Any) -> None:
+    for variable in _state(model):
+        variable.assign(np.full(variable.shape, 7, variable.dtype))
+    model.optimizer.iterations.assign(0)
+
+
+def _train_epoch(model: Any) -> None:
+    """Take one step, the same wherever and whenever it is taken."""
+    step = int(model.optimizer.iterations)
+    draw = np.random.default_rng(step)
+    variables = model.student.trainable_variables
+    gradients = [draw.normal(size=v.shape).astype("f4") for v in variables]
+    model.optimizer.apply(gradients, variables)
+    student = model.student.get_weights()
+    model.teacher.set_weights([0.5 * values for values in student])
+
+
 def prepare(folder: Path) -> None:
-    """Write a run with one checkpoint and the weights for use."""
-    draw = np.random.default_rng(0)
-    for variable in _model().variables:
-        if "float" in variable.dtype:
-            variable.assign(draw.uniform(0, 1, variable.shape))
+    """Write a run that was stopped after the second of three epochs."""
     (folder / "run").mkdir()
-    write_resolved(experiment_of(folder), folder / "run" / "config.yaml")
-    _checkpoints(folder).on_epoch_end(0)
+    for name, model in (("run", _model()), ("other", _other_model())):
+        callback = _checkpoints(model, folder / name)
+        for epoch in range(EPOCHS - 1):
+            _train_epoch(model)
+            (folder / name).mkdir(exist_ok=True)
+            callback.on_epoch_end(epoch)
+        _forget(model)
+        model.optimizer.iterations.assign(0)
 
 
-def read_checkpoint(folder: Path) -> list[np.ndarray]:
-    """Restore into a model whose variables hold something else."""
-    for variable in _model().variables:
-        if "float" in variable.dtype:
-            variable.assign(np.full(variable.shape, 7.0))
-    steps = _checkpoints(folder).restore()
-    networks = (_model().student, _model().teacher)
-    return [np.asarray(steps), *(w for n in networks for w in n.get_weights())]
+def read(folder: Path) -> list[bytes]:
+    """Go on like fit to the last epoch; return every bit of the result."""
+    model = _model()
+    _forget(model)
+    callback = _checkpoints(model, folder / "run")
+    for epoch in range(callback.restore(), EPOCHS):
+        _train_epoch(model)
+        callback.on_epoch_end(epoch)
+    # What was written is what the next call would go on from.
+    _forget(model)
+    steps = _checkpoints(model, folder / "run").restore()
+    return [bytes(steps), *(v.numpy().tobytes() for v in _state(model))]
 
 
-def read_weights(folder: Path) -> list[np.ndarray]:
-    """Load the student as predict does."""
-    from tfpartial.inference.load_network import load_network, load_run
-
-    return load_network(load_run(folder / "run"), "student").get_weights()
+def _saved(folder: Path) -> list[Path]:
+    """Return the folders of the checkpoints, the newest one first."""
+    return sorted((folder / "run" / "checkpoints").iterdir(), reverse=True)
 
 
-def _of_checkpoint(change: Callable[[Path, random.Random], None]) -> Mutate:
+def _of_newest(change: Callable[[Path, random.Random], None]) -> Mutate:
+    """Change one file of the newest checkpoint."""
+
     def mutate(folder: Path, draw: random.Random) -> tuple[str, ...]:
-        files = (folder / "run" / "checkpoints").rglob("*")
-        change(draw.choice(sorted(p for p in files if p.is_file())), draw)
+        change(draw.choice(sorted(_saved(folder)[0].iterdir())), draw)
         return ("checkpoints",)
 
     return mutate
 
 
-def _no_checkpoint_data(folder: Path, draw: random.Random) -> tuple[str, ...]:
-    home = folder / "run" / "checkpoints"
-    for path in home.rglob(draw.choice(["*.index", "*.data-*"])):
-        path.unlink()
+def _of_all(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    for saved in _saved(folder):
+        change = draw.choice([truncate, flip_bits, replace_by_other])
+        change(draw.choice(sorted(saved.iterdir())), draw)
     return ("checkpoints",)
 
 
-def _of_weights(change: Callable[[Path, random.Random], None]) -> Mutate:
-    def mutate(folder: Path, draw: random.Random) -> tuple[str, ...]:
-        change(folder / "run" / "student.weights.h5", draw)
-        return ("student.weights.h5",)
-
-    return mutate
-
-
-def _datasets(path: Path) -> list[str]:
-    import h5py
-
-    found: list[str] = []
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: (
-                found.append(name) if isinstance(item, h5py.Dataset) else None
-            )
-        )
-    return sorted(found)
-
-
-def _edited(path: Path, draw: random.Random) -> None:
-    """Replace one tensor: absent, of another shape or type, or elsewhere."""
-    import h5py
-
-    name = draw.choice([n for n in _datasets(path) if "seed" not in n])
-    with h5py.File(path, "r+") as file:
-        shape = file[name].shape
-        del file[name]
-        kind = draw.randrange(6)
-        if kind == 1:
-            file[name] = np.zeros((*shape, 2), "f4")
-        elif kind == 2:
-            file[name] = np.full(shape, b"text")
-        elif kind == 3:
-            file[name] = h5py.ExternalLink("/etc/hostname", "/")
-        elif kind == 4:
-            file.create_dataset(name, (2**40,), "f4", chunks=(2**20,))
-        elif kind == 5:
-            file.create_dataset(
-                name, shape, "f4", external=[("/etc/hostname", 0, 2**20)]
-            )
+def _other_sums(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Give the newest one the checksums of another file or checkpoint."""
+    newest, before = _saved(folder)
+    target, home = newest / SUMS, folder / "other" / "checkpoints"
+    kind = draw.randrange(4)
+    if kind == 0:
+        shutil.copy(before / SUMS, target)
+    elif kind == 1:
+        shutil.copy(draw.choice(sorted(home.iterdir())) / SUMS, target)
+    else:
+        sums = json.loads(target.read_text())
+        if kind == 2:
+            names = sorted(sums)
+            sums = dict(zip(names, [sums[n] for n in names[::-1]], strict=True))
+        else:
+            sums = {f"../{before.name}/{n}": s for n, s in sums.items()}
+        target.write_text(json.dumps(sums))
+    return ("checkpoints",)
 
 
-def _other_network(path: Path, draw: random.Random) -> None:
-    from tfpartial.inference.load_network import network_of
-
-    experiment = experiment_of(path.parents[1])
-    filters = draw.choice([[2, 5], [2, 4, 8], [4, 4]])
-    other = experiment.network.model_copy(update={"filters": filters})
-    changed = experiment.model_copy(update={"network": other})
-    network_of(changed, "student").save_weights(path, overwrite=True)
-
-
-def _config(folder: Path, draw: random.Random) -> tuple[str, ...]:
-    path = folder / "run" / "config.yaml"
-    draw.choice([truncate_whole, replace_by_other])(path, draw)
-    return ("config.yaml", "run")
-
-
-def truncate_whole(path: Path, draw: random.Random) -> None:
-    """Cut a config within its first, required sections."""
-    data = path.read_bytes()
-    path.write_bytes(data[: draw.randrange(data.index(b"run_dir:"))])
+def _another_kind(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Put a file, a link or nothing where a folder should be."""
+    home = folder / "run" / "checkpoints"
+    place = draw.choice([home, *_saved(folder)])
+    aside = folder / "aside"
+    place.rename(aside)
+    kind = draw.randrange(3)
+    if kind == 0:
+        place.write_bytes(draw.randbytes(draw.randint(0, 999)))
+    elif kind == 1:
+        target = draw.choice(["/etc/hostname", place.name, "/dev/null"])
+        place.symlink_to(target)
+    else:
+        os.mkfifo(place)
+    return ("checkpoints",)
 
 
-def _no_run(folder: Path, draw: random.Random) -> tuple[str, ...]:
-    shutil.rmtree(folder / "run")
-    if draw.random() < 0.5:
-        (folder / "run").mkdir()
-    return ("run",)
+def _later_folders(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Claim later epochs with folders that hold nothing, or little."""
+    newest, _ = _saved(folder)
+    for number in range(draw.randint(1, 2 * KEPT)):
+        epoch = 10 ** draw.randint(2, 9) + number
+        claimed = newest.with_name(f"epoch-{epoch:05}")
+        claimed.mkdir(exist_ok=True)
+        for path in draw.sample(sorted(newest.iterdir()), draw.randint(0, 2)):
+            shutil.copy(path, claimed)
+    return ("checkpoints",)
 
 
-READERS = (
-    Reader(
-        "checkpoint",
-        prepare,
-        read_checkpoint,
-        (
-            Fault("truncated", _of_checkpoint(truncate), known=NO_CHECKSUM),
-            Fault("bits flipped", _of_checkpoint(flip_bits), known=NO_CHECKSUM),
-            Fault(
-                "another file",
-                _of_checkpoint(replace_by_other),
-                known=NO_CHECKSUM,
-            ),
-            Fault("file missing", _no_checkpoint_data, known=NO_CHECKSUM),
+def _extra(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Add what is no checkpoint, beside them and inside."""
+    home = folder / "run" / "checkpoints"
+    index = next(_saved(folder)[1].glob("*.index")).read_bytes()
+    for name in draw.sample(
+        [".epoch.tmp", ".epoch.old", "checkpoint", "epoch-1", "epoch-00009.bak",
+         "ckpt-7.index", "notes.txt"], draw.randint(1, 4),
+    ):  # fmt: skip
+        (home / name).write_bytes(draw.choice([b"", b"text", index]))
+    for saved in _saved(folder):
+        if saved.is_dir():
+            for name in ("notes.txt", "state.data-00001-of-00002", "x.index"):
+                (saved / name).write_bytes(draw.choice([b"", b"text", index]))
+    return ()
+
+
+def _exchanged(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Exchange the two checkpoints: whole, but under another's name."""
+    newest, before = _saved(folder)
+    newest.rename(folder / "aside")
+    before.rename(newest)
+    (folder / "aside").rename(before)
+    return ("checkpoints",)
+
+
+def _seal(saved: Path) -> None:
+    sums = {
+        path.name: {"bytes": path.stat().st_size, "sha256": file_hash(path)}
+        for path in saved.iterdir()
+        if path.name != SUMS
+    }
+    (saved / SUMS).write_text(json.dumps(sums))
+
+
+def _sealed_anew(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Damage a checkpoint, and write checksums that agree with the damage."""
+    newest, _ = _saved(folder)
+    files = sorted(p for p in newest.iterdir() if p.name != SUMS)
+    change = draw.choice([truncate, flip_bits])
+    change(draw.choice(files), draw)
+    _seal(newest)
+    return ("checkpoints",)
+
+
+def _another_network(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    newest, _ = _saved(folder)
+    shutil.rmtree(newest)
+    others = sorted((folder / "other" / "checkpoints").iterdir())
+    shutil.copytree(draw.choice(others), newest)
+    return ("checkpoints",)
+
+
+READER = Reader(
+    "checkpoint",
+    prepare,
+    read,
+    (
+        Fault("bits flipped", _of_newest(flip_bits)),
+        Fault("truncated", _of_newest(truncate)),
+        Fault("another file", _of_newest(replace_by_other)),
+        Fault("file missing", _of_newest(lambda path, draw: path.unlink())),
+        Fault("no folder but a file", _another_kind),
+        Fault("folders of later epochs", _later_folders),
+        Fault("all damaged", _of_all),
+        Fault("extra files", _extra, harmless=True),
+        Fault("exchanged", _exchanged),
+        Fault("sealed anew", _sealed_anew),
+        Fault("another network", _another_network),
+        Fault("checksums of another file", _other_sums),
+        *(
+            Fault(f"checksums: {fault.name}", fault.mutate)
+            for fault in json_faults(lambda f: _saved(f)[0] / SUMS)
         ),
-        slow=True,
     ),
-    Reader(
-        "weights",
-        prepare,
-        read_weights,
-        (
-            Fault("truncated", _of_weights(truncate)),
-            Fault("bits flipped", _of_weights(flip_bits), known=NO_CHECKSUM),
-            Fault("another file", _of_weights(replace_by_other)),
-            Fault("tensors", _of_weights(_edited)),
-            Fault("another network", _of_weights(_other_network)),
-            Fault("config of the run", _config),
-            Fault("no run", _no_run),
-        ),
-        slow=True,
-    ),
+    slow=True,
 )

@@ -61,7 +61,12 @@ MODEL_FIELDS_OF_ANY_KEY = ("values", "cases", "weights")
 
 def prepare(folder: Path) -> None:
     """Write the three files."""
-    for name, document in DOCUMENTS.items():
+    write_documents(folder, DOCUMENTS)
+
+
+def write_documents(folder: Path, documents: dict[str, dict[str, Any]]) -> None:
+    """Write YAML files: name -> what each holds."""
+    for name, document in documents.items():
         text = yaml.safe_dump(document, sort_keys=False)
         (folder / name).write_text(text, encoding="utf-8")
 
@@ -202,15 +207,19 @@ def _folder(document: dict[str, Any], draw: random.Random) -> None:
     )  # fmt: skip
 
 
-def _text(make: Callable[[str, random.Random], bytes | str]) -> Mutate:
-    """Replace the text of one of the three files."""
+def _text(
+    make: Callable[[str, random.Random], bytes | str],
+    names: tuple[str, ...] = tuple(DOCUMENTS),
+    first: str = EXPERIMENT,
+) -> Mutate:
+    """Replace the text of one of several files, all named by the first."""
 
     def mutate(folder: Path, draw: random.Random) -> tuple[str, ...]:
-        name = draw.choice(list(DOCUMENTS))
+        name = draw.choice(names)
         path = folder / name
         made = make(path.read_text(encoding="utf-8"), draw)
         path.write_bytes(made if isinstance(made, bytes) else made.encode())
-        return (name, EXPERIMENT)
+        return (name, first)
 
     return mutate
 
@@ -274,18 +283,34 @@ def _not_yaml(text: str, draw: random.Random) -> bytes:
     return draw.choice(kinds)
 
 
-def _truncated(folder: Path, draw: random.Random) -> tuple[str, ...]:
-    path = folder / EXPERIMENT
-    data = path.read_bytes()
-    last = data.index(b"run_dir:") + len(b"run_dir:")
-    path.write_bytes(data[: draw.randrange(last)])
-    return (EXPERIMENT,)
+def text_faults(names: tuple[str, ...], first: str) -> tuple[Fault, ...]:
+    """Return the faults that any YAML file may have.
 
+    Args:
+        names: the files.
+        first: the one that names the others; its last key is required.
+    """
 
-def _replaced(folder: Path, draw: random.Random) -> tuple[str, ...]:
-    name = draw.choice(list(DOCUMENTS))
-    replace_by_other(folder / name, draw)
-    return (name, EXPERIMENT)
+    def truncated(folder: Path, draw: random.Random) -> tuple[str, ...]:
+        data = (folder / first).read_bytes()
+        last = data.rindex(b"\n", 0, -1) + 1  # where the last line begins
+        (folder / first).write_bytes(data[: draw.randrange(last)])
+        return (first,)
+
+    def replaced(folder: Path, draw: random.Random) -> tuple[str, ...]:
+        name = draw.choice(names)
+        replace_by_other(folder / name, draw)
+        return (name, first)
+
+    return (
+        Fault("exploding anchors", _text(_explosion, names, first)),
+        Fault("recursive anchors", _text(_recursion, names, first)),
+        Fault("deep nesting", _text(_deep, names, first)),
+        Fault("objects and tags", _text(_object, names, first)),
+        Fault("not plain YAML", _text(_not_yaml, names, first)),
+        Fault("truncated", truncated),
+        Fault("another file", replaced),
+    )
 
 
 def _reference(folder: Path, draw: random.Random) -> tuple[str, ...]:
@@ -325,13 +350,7 @@ READER = Reader(
         Fault("path traversal", _edited(_traversal, DATABASE)),
         Fault("path of a database", _edited(_folder, DATABASE)),
         Fault("reference to another file", _reference),
-        Fault("exploding anchors", _text(_explosion)),
-        Fault("recursive anchors", _text(_recursion)),
-        Fault("deep nesting", _text(_deep)),
-        Fault("objects and tags", _text(_object)),
-        Fault("not plain YAML", _text(_not_yaml)),
-        Fault("truncated", _truncated),
-        Fault("another file", _replaced),
+        *text_faults(tuple(DOCUMENTS), EXPERIMENT),
         Fault("comments and spaces", _text(_harmless), harmless=True),
     ),
 )

@@ -5,6 +5,7 @@ In: nothing. Out: `Reader` and `Fault`, which every `*_faults` module fills.
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,13 +29,11 @@ class Fault:
         name: a row of the tally.
         mutate: makes one case of it.
         harmless: nothing that counts changes: the result must not either.
-        known: why "other" is accepted for now; "" where it is not.
     """
 
     name: str
     mutate: Mutate
     harmless: bool = False
-    known: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def truncate(path: Path, draw: random.Random) -> None:
 def replace_by_other(path: Path, draw: random.Random) -> None:
     """Replace a file by nothing, a folder, or something that it is not."""
     path.unlink()
-    kind = draw.randrange(5)
+    kind = draw.randrange(7)
     if kind == 0:
         path.mkdir()
     elif kind == 1:
@@ -83,3 +82,7 @@ def replace_by_other(path: Path, draw: random.Random) -> None:
         path.write_text("<html>404 Not Found</html>\n" * draw.randint(1, 99))
     elif kind == 3:
         path.write_bytes(draw.randbytes(draw.randint(1, 4000)))
+    elif kind == 4:
+        os.mkfifo(path)  # whoever opens it waits for a writer
+    elif kind == 5:
+        path.symlink_to(draw.choice(["/dev/zero", path.name, "/dev"]))

@@ -47,7 +47,7 @@ def json_faults(
         where: folder -> the file.
         unseal: takes a checksum away, so that the faults behind it are met.
         flips: whether every bit of the file matters or is guarded.
-        free: keys that may hold anything.
+        free: keys that may hold anything, wherever they stand.
     """
 
     def fault(
@@ -70,8 +70,11 @@ def json_faults(
 
         return fault(name, change)
 
+    def chosen(document: Any) -> list[Place]:
+        return [p for p in places(document) if not {*p} & {*free}]
+
     def wrong_type(document: Any, draw: random.Random) -> Any:
-        place = draw.choice([p for p in places(document) if p[0] not in free])
+        place = draw.choice(chosen(document))
         holder = parent_of(document, place)
         before = holder[place[-1]]
         others = [w for w in WRONG if type(w) is not type(before)]
@@ -79,7 +82,7 @@ def json_faults(
         return document
 
     def without(document: Any, draw: random.Random) -> Any:
-        place = draw.choice([p for p in places(document) if p[0] not in free])
+        place = draw.choice(chosen(document))
         del parent_of(document, place)[place[-1]]
         return document
 

@@ -84,14 +84,17 @@ def write(
     nibabel.save(image, path)
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Preprocess the case as a worker of the build does."""
+def job_of(folder: Path, target: Path) -> ScanJob:
+    """Return what the builder would do with the case."""
     database = database_of(folder)
     (case,) = find_cases(database, SPACE)
+    return ScanJob(case, database, SPACE, Preprocess(), 3, 4, "0", target)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Preprocess the case as a worker of the build does."""
     target = folder / OUTPUT / "case.npz"
-    faults = preprocess_scan(
-        ScanJob(case, database, SPACE, Preprocess(), 3, 4, "0", target)
-    )
+    faults = preprocess_scan(job_of(folder, target))
     if faults:
         raise InputError(*faults)
     with np.load(target) as scan:

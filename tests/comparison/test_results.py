@@ -13,9 +13,7 @@ import pytest
 from tfpartial.comparison import results as results_module
 from tfpartial.comparison import table as table_module
 from tfpartial.comparison.journal import journal_path, open_journal
-from tfpartial.comparison.results import (
-    write_results,
-)
+from tfpartial.comparison.results import curve_points, write_results
 from tfpartial.comparison.runs import Run, plan_runs
 from tfpartial.comparison.scores import overlapping_labels, table_of
 from tfpartial.comparison.table import check_cases
@@ -253,3 +251,24 @@ def test_scans_that_are_named_must_be_there(
     settled = check_cases(comparison.model_copy(update=named), base)
     assert settled.figure_cases == ["supine_13"]
     assert settled.exclude == {}
+
+
+def test_points_of_curves_are_checked(tmp_path: Path) -> None:
+    history = tmp_path / "validation.json"
+    good = [{"epoch": 1, "student": {"mean": None}},
+            {"epoch": 2, "student": {"mean": 0.5}}]  # fmt: skip
+    history.write_text(json.dumps(good))
+    assert curve_points(history, "student") == [(2, 0.5)]
+    for wrong in (
+        3,
+        [3],
+        [{"epoch": 1}],
+        [{"epoch": "1", "student": {"mean": 0.5}}],
+        [{"epoch": 1, "student": {"mean": "0.5"}}],
+        [{"epoch": 1, "student": {"mean": 1.5}}],
+        [{"epoch": 1, "student": 0.5}],
+        [{"epoch": [1], "student": {"mean": 0.5}}],
+    ):
+        history.write_text(json.dumps(wrong))
+        with pytest.raises(InputError, match=r"validation\.json: expected"):
+            curve_points(history, "student")

@@ -119,7 +119,7 @@ def test_trained_runs_of_other_settings_are_refused_before_anything(
         run.folder.mkdir(parents=True)
         (run.folder / "config.yaml").touch()
     before = journal_path(comparison, changed[0]).read_bytes()
-    with pytest.raises(InputError, match="run of other settings") as caught:
+    with pytest.raises(InputError, match="found one of others") as caught:
         Runner(comparison, changed)
     assert len(caught.value.faults) == 2
     assert journal_path(comparison, changed[0]).read_bytes() == before
@@ -173,10 +173,26 @@ def test_a_journal_that_cannot_be_read_is_begun_anew(
 ) -> None:
     path = journal_path(declared[0], plan_runs(*declared)[0])
     path.parent.mkdir(parents=True)
-    for text in ("{", '{"key": "of another version"}'):
+    good = open_journal(declared[0], plan_runs(*declared)[0])
+    good.finished, good.seconds = True, {"fit": 60.5}
+    good.write(path)
+    assert open_journal(declared[0], plan_runs(*declared)[0]) == good
+    content = json.loads(path.read_text())
+    no_sum = {k: v for k, v in content.items() if k != "sha256"}
+    for text in (
+        "{",
+        '{"key": "of another version"}',
+        "[" * 100_000,
+        json.dumps(content | {"training": "0" * 64}),
+        json.dumps(no_sum | {"seconds": {"fit": "long"}}),
+        json.dumps(no_sum | {"seconds": {"fit": -1}}),
+        json.dumps(no_sum | {"finished": "perhaps"}),
+    ):
         path.write_text(text)
         journal = open_journal(declared[0], plan_runs(*declared)[0])
         assert not journal.finished
+    path.write_text(json.dumps(no_sum))  # of before they had a checksum
+    assert open_journal(declared[0], plan_runs(*declared)[0]) == good
 
 
 def test_missing_records_are_a_message(declared: Declared) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tfpartial import documents
-from tfpartial.documents import plain_yaml, read_json, read_yaml
+from tfpartial.documents import plain_yaml, read_json, read_text, read_yaml
 from tfpartial.errors import (
     MAX_FAULT_LENGTH,
     MAX_FAULTS,
@@ -144,3 +145,21 @@ def test_faults_beyond_a_thousand_are_counted() -> None:
 def test_suggestions_are_of_words_that_a_person_writes() -> None:
     assert did_you_mean("epoch", ["epochs"]) == " Did you mean 'epochs'?"
     assert did_you_mean("e" * 10_000, ["e" * 9_999]) == ""
+
+
+def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
+    """Who opens a pipe waits for its writer; a device has no end."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zeros").symlink_to("/dev/zero")
+    for name in ("pipe", "zeros"):
+        with pytest.raises(InputError, match="found a pipe or a device"):
+            read_json(tmp_path / name, "a document", "Remove it.")
+
+
+def test_text_keeps_its_line_ends_and_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(b"a\r\nb\n")
+    assert read_text(path, "a text", 5, "") == "a\r\nb\n"
+    path.write_bytes(b"a" * 6)
+    with pytest.raises(InputError, match="found more than"):
+        read_text(path, "a text", 5, "")

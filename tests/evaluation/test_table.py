@@ -117,3 +117,28 @@ def test_reading_a_damaged_file_names_it(
     path.write_text(text or path.read_text().replace("0.7", "much"))
     with pytest.raises(InputError, match=name):
         read_evaluation(tmp_path)
+
+
+def test_changed_scores_are_noticed(tmp_path: Path) -> None:
+    """By their hash; by what no evaluation writes, in files without one."""
+    write_evaluation(TABLE, tmp_path)
+    scores, summary = tmp_path / "scores.csv", tmp_path / "evaluation.json"
+    good = scores.read_text()
+    row = good.splitlines()[1]
+    scores.write_text(good.replace("1.5", "2.5"))
+    with pytest.raises(InputError, match=r"scores\.csv: expected .* sha256"):
+        read_evaluation(tmp_path)
+    content = json.loads(summary.read_text())
+    del content["scores_sha256"]
+    summary.write_text(json.dumps(content))
+    assert read_evaluation(tmp_path).scores[0].reference_ml == 2.5
+    for bad in (
+        good + row + "\n",
+        good + row.rsplit(",", 1)[0] + "\n",
+        good + f"c{row},false\n",
+        good + "x" * 200_000 + row + "\n",
+        good.replace(repr(1 / 3), "1.25"),
+    ):
+        scores.write_text(bad)
+        with pytest.raises(InputError, match=r"scores\.csv: expected"):
+            read_evaluation(tmp_path)

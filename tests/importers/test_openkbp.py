@@ -32,7 +32,7 @@ def write_patient(folder, ct=None, spacing=SPACING, **organs):
     )
     for organ, indices in organs.items():
         lines = [f"{index}," for index in indices]
-        (folder / f"{organ}.csv").write_text("\n".join([",data", *lines]))
+        (folder / f"{organ}.csv").write_text("\n".join([",data", *lines, ""]))
     return folder
 
 
@@ -225,3 +225,38 @@ def test_the_script_writes_nifti_and_names_broken_patients(tmp_path):
     assert str(broken / "Larynx.csv") in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert not (target / "pt_2").exists()
+
+
+def test_a_file_that_ends_within_a_row_is_not_whole(tmp_path):
+    """A lost end of a mask is a smaller organ."""
+    folder = write_patient(tmp_path / "pt_1", Larynx=[100, 101, 102])
+    path = folder / "Larynx.csv"
+    for lost in (1, 2, 3):
+        path.write_text(path.read_text()[:-lost])
+        with pytest.raises(InputError, match="ends within a row"):
+            read_case(folder)
+
+
+def test_a_folder_instead_of_a_mask_is_not_an_absent_mask(tmp_path):
+    folder = write_patient(tmp_path / "pt_1", Larynx=[100])
+    (folder / "Mandible.csv").mkdir()
+    with pytest.raises(InputError, match=r"Mandible\.csv: expected a CSV"):
+        read_case(folder)
+
+
+def test_more_rows_than_voxels_are_not_read(tmp_path):
+    folder = write_patient(tmp_path / "pt_1", Larynx=[100])
+    (folder / "Larynx.csv").write_text(",data\n" + "1\n" * (128**3 + 1))
+    with pytest.raises(InputError, match="found 2097154 rows"):
+        read_case(folder)
+
+
+@pytest.mark.parametrize("noted", ["Heart\n", "Mandible\nLarynx\n", "\xff"])
+def test_notes_of_an_earlier_import_are_checked(tmp_path, noted):
+    write_patient(tmp_path / "raw" / "pt_1", Larynx=[100])
+    import_openkbp(tmp_path / "raw", tmp_path / "out")
+    marker = tmp_path / "out" / "pt_1" / "contoured.txt"
+    assert marker.read_text() == "Larynx\n"
+    marker.write_text(noted, encoding="latin-1")
+    with pytest.raises(InputError, match=r"contoured\.txt: expected names"):
+        import_openkbp(tmp_path / "raw", tmp_path / "out")

@@ -2,6 +2,7 @@
 
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 
@@ -111,3 +112,14 @@ def test_a_changed_bit_in_the_weights_is_noticed(run, tmp_path):
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"damaged: expected weights of sha"):
         load_network(load_run(home))
+
+
+@pytest.mark.parametrize("other", ["0" * 64, "", 3, np.zeros((2, 2)), b"\xff"])
+def test_any_other_hash_is_damage(run, tmp_path, other):
+    shutil.copy(run.run_dir / "config.yaml", tmp_path)
+    write_weights(load_network(run), tmp_path, "student")
+    with h5py.File(tmp_path / "student.weights.h5", "r+") as file:
+        (name,) = file.attrs
+        file.attrs[name] = other
+    with pytest.raises(InputError, match=r"weights\.h5: .*expected .* found"):
+        load_network(load_run(tmp_path))

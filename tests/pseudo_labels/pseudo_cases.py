@@ -82,7 +82,10 @@ def write_run(
 ) -> LoadedRun:
     """Write what fit leaves behind, trained on `full` alone."""
     run_dir.mkdir(parents=True, exist_ok=True)
-    write_resolved(experiment, run_dir / "config.yaml")
+    shares = {d.name: float(d.name == "full") for d in experiment.databases}
+    sampling = experiment.sampling.model_copy(update={"weights": shares})
+    trained = experiment.model_copy(update={"sampling": sampling})
+    write_resolved(trained, run_dir / "config.yaml")
     cases = Path(experiment.records_dir) / "full" / "1.0.0" / "cases.json"
     sha256 = hashlib.sha256(cases.read_bytes()).hexdigest()
     about = {"seed": 0, "records_sha256": {"full": sha256}}

@@ -128,6 +128,11 @@ def test_what_the_run_was_trained_on_must_be_known(
     assert "trained on records of 'full'" in text
     assert "moved/away" in text
     assert "Put those records back" in text
+    # Fewer than it was trained on would leave some of its scans unchecked.
+    for hashes in ({}, {"full": 5}, {"some": "0" * 64}, ["full"], None):
+        about.write_text(json.dumps({"records_sha256": hashes}))
+        text = refused(experiment, found, tmp_path / "pl2", segmented)
+        assert "expected 'records_sha256'" in text
     about.write_text("{}")
     text = refused(experiment, found, tmp_path / "pl2", segmented)
     assert "expected 'records_sha256'" in text

@@ -192,6 +192,11 @@ def test_checkpoints_of_before_the_checksums_go_on(tmp_path) -> None:
     step, state = restored(tmp_path)
     assert step == 1
     assert same(state, state_of(model))
+    # What is saved from now on is read like any other, here and elsewhere.
+    reader().on_epoch_end(0)
+    again = checkpoints_of(make_model(seed=5), tmp_path)
+    assert again.restore() == 1
+    assert same(state_of(again.model), state)
 
 
 class Killed(BaseException):
@@ -287,3 +292,74 @@ def test_a_failed_save_leaves_the_old_ones_and_no_rubbish(
     assert [s.epoch for s in files.newest_first(run_dir)] == [3, 2]
     names = {path.name for path in run_dir.rglob("*")}
     assert not [name for name in names if "tmp" in name]
+
+
+def go_on(run_dir: Path) -> None:
+    """Train the fourth epoch from what is intact, as fit does."""
+    model = make_model(seed=4)
+    saver = checkpoints_of(model, run_dir)
+    for epoch in range(saver.restore(), 4):
+        model.train_step({k: tf.constant(v) for k, v in batch().items()})
+        saver.on_epoch_end(epoch)
+
+
+def test_names_of_later_epochs_never_push_out_the_one_just_saved(run) -> None:
+    """With two to keep, two empty folders would leave nothing to go on from."""
+    run_dir, _ = run
+    for name in ("epoch-00008", "epoch-00009", "epoch-123456"):
+        (run_dir / "checkpoints" / name).mkdir()
+    assert files.completed_epochs(run_dir) == 3
+    go_on(run_dir)
+    assert [s.epoch for s in files.newest_first(run_dir)] == [4, 3]
+    assert restored(run_dir)[0] == 4
+
+
+@pytest.mark.parametrize("make", [Path.touch, os.mkfifo, "link"])
+@pytest.mark.parametrize("name", ["epoch-00003", ".epoch.tmp", ".epoch.old"])
+def test_a_file_where_a_folder_belongs_gives_way(run, name: str, make) -> None:
+    run_dir, _ = run
+    place = run_dir / "checkpoints" / name
+    shutil.rmtree(place, ignore_errors=True)
+    if make == "link":
+        place.symlink_to(run_dir)
+    else:
+        make(place)
+    go_on(run_dir)
+    assert restored(run_dir)[0] == 4
+    assert [s.epoch for s in files.newest_first(run_dir)] == [4, 3]
+    assert not place.is_file()
+
+
+def test_a_file_instead_of_all_checkpoints_is_no_beginning(run) -> None:
+    run_dir, _ = run
+    shutil.rmtree(run_dir / "checkpoints")
+    (run_dir / "checkpoints").symlink_to("checkpoints")
+    with pytest.raises(InputError, match="expected a folder of checkpoints"):
+        restored(run_dir)
+
+
+HOSTILE = [
+    "[" * 100_000,
+    '{"state.index": {"bytes": 1e999, "sha256": ""}}',
+    '{"state.index": 1, "state.data-00000-of-00001": 2}',
+    "[]",
+    " " * (33 * 2**20),
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_document_as_checksums_is_damage(run, text: str) -> None:
+    run_dir, states = run
+    (newest(run_dir) / "checksums.json").write_text(text)
+    step, state = restored(run_dir)
+    assert step == 2
+    assert same(state, states[2])
+
+
+def test_checksums_that_leave_the_data_out_are_damage(run) -> None:
+    run_dir, _ = run
+    path = newest(run_dir) / "checksums.json"
+    sums = json.loads(path.read_text())
+    del sums["state.data-00000-of-00001"]
+    path.write_text(json.dumps(sums))
+    assert restored(run_dir)[0] == 2

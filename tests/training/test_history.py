@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,11 @@ def test_floats_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert entry == {"epoch": 1, "a": value, "b": None}
 
 
-@pytest.mark.parametrize("content", ["[", "{}x", '[{"loss": 1}]', "[1]", "3"])
+@pytest.mark.parametrize(
+    "content",
+    ["[", "{}x", '[{"loss": 1}]', "[1]", "3", "[" * 100_000, '{"epoch": 1}',
+     '[{"epoch": "1"}]', '[{"epoch": 1e999}]', '[{"epoch": 1, "epoch": 2}]'],
+)  # fmt: skip
 def test_something_else_is_refused_before_training(
     tmp_path: Path, content: str
 ) -> None:
@@ -42,3 +47,13 @@ def test_something_else_is_refused_before_training(
     path.write_text(content)
     with pytest.raises(InputError, match=r"metrics\.json: expected a list"):
         History(path)
+
+
+def test_a_folder_or_a_pipe_of_that_name_is_no_history(tmp_path: Path) -> None:
+    """A pipe would make its reader wait for ever."""
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "link.json").symlink_to("link.json")
+    for name in ("pipe", "folder", "link"):
+        with pytest.raises(InputError, match=f"{name}.json: expected a list"):
+            History(tmp_path / f"{name}.json")

@@ -100,3 +100,39 @@ def test_the_splits_of_a_run_stay_with_it(folder: Path) -> None:
     """In the form that `build.splits.file` reads, whoever decided them."""
     written = json.loads((folder / "run" / "splits.json").read_text())
     assert written == {"full": SPLITS["full"]}
+
+
+@pytest.mark.parametrize("resumed", [3, "text", {"a": 1}, None])
+def test_what_is_no_list_of_calls_is_refused(
+    folder: Path, resumed: object
+) -> None:
+    about = folder / "run" / "run.json"
+    began = json.loads(about.read_text())
+    about.write_text(json.dumps(began | {"resumed": resumed}))
+    with pytest.raises(InputError, match=r"run\.json: expected what began"):
+        claim(declared(folder), folder)
+    assert json.loads(about.read_text())["resumed"] == resumed
+
+
+def test_later_calls_are_listed(folder: Path) -> None:
+    claim(declared(folder), folder)
+    claim(declared(folder), folder)
+    about = json.loads((folder / "run" / "run.json").read_text())
+    assert len(about["resumed"]) == 2
+
+
+def test_checkpoints_without_a_config_are_of_an_unknown_run(
+    folder: Path,
+) -> None:
+    (folder / "run" / "config.yaml").unlink()
+    claim(declared(folder), folder)  # killed before the config was written
+    (folder / "run" / "config.yaml").unlink()
+    (folder / "run" / "checkpoints" / "epoch-00002").mkdir(parents=True)
+    with pytest.raises(InputError, match="what the checkpoints beside it"):
+        claim(declared(folder), folder)
+
+
+def test_records_without_their_manifest_are_refused(folder: Path) -> None:
+    (folder / "records" / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"manifest\.json: expected a file"):
+        claim(declared(folder), folder)

@@ -9,14 +9,20 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 import tfpartial
 from tfpartial.comparison.runs import Run
 from tfpartial.config.comparison import Comparison
 from tfpartial.config.free_fields import deciding_fields
+from tfpartial.documents import file_hash, read_json
 from tfpartial.errors import InputError
 from tfpartial.evaluation.table import write_whole
+
+_CHECKSUM = "sha256"
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass
@@ -36,7 +42,7 @@ class Journal:
 
     training: str
     evaluation: str
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, Seconds] = field(default_factory=dict)
     interrupted: bool = False
     stage: str | None = None
     finished: bool = False
@@ -45,7 +51,9 @@ class Journal:
     def write(self, path: Path) -> None:
         """Write beside, then rename."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(asdict(self), indent=1))
+        content = asdict(self)
+        content[_CHECKSUM] = _hash(content)
+        write_whole(path, json.dumps(content, indent=1))
 
     @property
     def fit_seconds(self) -> float | None:
@@ -56,6 +64,9 @@ class Journal:
     def total_seconds(self) -> float | None:
         """Seconds of all stages; None where a training was killed."""
         return None if self.interrupted else sum(self.seconds.values())
+
+
+_JOURNAL = TypeAdapter(Journal)
 
 
 def journal_path(comparison: Comparison, run: Run) -> Path:
@@ -79,9 +90,9 @@ def open_journal(comparison: Comparison, run: Run) -> Journal:
     if journal.training != new.training:
         if (run.folder / "config.yaml").is_file():
             raise InputError(
-                f"{run.folder}: holds a run of other settings, records or "
-                f"version of tfpartial. Choose another output_dir, or remove "
-                f"this folder to train it again."
+                f"{run.folder}: expected a run of these settings, records "
+                f"and version of tfpartial, found one of others. Choose "
+                f"another output_dir, or remove this folder to train it again."
             )
         return new
     journal.interrupted |= journal.stage == "fit" and journal.error is None
@@ -91,10 +102,16 @@ def open_journal(comparison: Comparison, run: Run) -> Journal:
 
 
 def _read(path: Path) -> Journal | None:
-    """Return a journal; None if there is none that can be read."""
+    """Return a journal; None if there is none that can be read.
+
+    What is done again then does not train anew: fit knows what is finished.
+    """
     try:
-        return Journal(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        content = read_json(path, "a journal (JSON)", "")
+        checksum = content.pop(_CHECKSUM, None)  # none: an older one
+        journal = _JOURNAL.validate_python(content)
+        return journal if checksum in (None, _hash(asdict(journal))) else None
+    except (ValueError, TypeError, AttributeError):
         return None
 
 
@@ -148,4 +165,4 @@ def _hash_records(folder: Path) -> str:
             f"{folder}: expected records, found none. Run table without "
             f"--no_training, which builds them."
         )
-    return hashlib.sha256(files[-1].read_bytes()).hexdigest()
+    return file_hash(files[-1])

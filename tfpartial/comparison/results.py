@@ -8,7 +8,6 @@ scores per case, learning curves, the figure of predictions.
 from __future__ import annotations
 
 import csv
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -25,6 +24,8 @@ from tfpartial.databases import (
     read_case,
     stored_values,
 )
+from tfpartial.documents import read_json
+from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.groups import stored_names
 from tfpartial.evaluation.predictions import prediction_path
 from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
@@ -125,16 +126,33 @@ def _write_curves(
             history = run.folder / "validation.json"
             if system.name not in run.systems or not history.is_file():
                 continue
-            entries = json.loads(history.read_text(encoding="utf-8"))
-            points = [
-                (entry["epoch"], entry[system.network]["mean"])
-                for entry in entries
-                if entry[system.network]["mean"] is not None
-            ]
+            points = curve_points(history, system.network)
             if points:
                 curves.setdefault(system.name, []).extend(points)
     if curves:
         write_learning_curves(path, curves)
+
+
+def curve_points(history: Path, network: str) -> list[tuple[int, float]]:
+    """Return (epoch, mean Dice) of a run's validations.
+
+    Raises:
+        InputError: the file is something else.
+    """
+    remedy = "Remove it to leave the run out of the curves, or restore it."
+    entries = read_json(history, "validation scores (JSON)", remedy)
+    try:
+        means = {entry["epoch"]: entry[network]["mean"] for entry in entries}
+        points = [(e, mean) for e, mean in means.items() if mean is not None]
+        if all(type(e) is int and 0 <= mean <= 1 for e, mean in points):
+            return points
+        found = shown(points)
+    except (KeyError, TypeError) as error:
+        found = f"another document ({error!r})"
+    raise InputError(
+        f"{history}: expected entries with 'epoch' and the mean Dice of the "
+        f"{network}, found {found}. {remedy}"
+    )
 
 
 def _write_figure(

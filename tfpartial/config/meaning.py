@@ -18,6 +18,13 @@ def label_space_of(experiment: Experiment) -> LabelSpace:
     )
 
 
+def trained_databases(experiment: Experiment) -> list[str]:
+    """Return the databases that patches are drawn from: of positive weight."""
+    weights = experiment.sampling.weights
+    names = [database.name for database in experiment.databases]
+    return [name for name in names if weights.get(name, 1.0) > 0]
+
+
 def check_meaning(experiment: Experiment, path: Path) -> None:
     """Check names across sections, the order of the ramp, some weight.
 
@@ -35,8 +42,7 @@ def check_meaning(experiment: Experiment, path: Path) -> None:
         for database in experiment.databases:
             _check_labels(database, space, path, faults)
         _check_database_names(experiment, names, path, faults)
-        weights = experiment.sampling.weights
-        if not any(weights.get(name, 1.0) > 0 for name in names):
+        if not trained_databases(experiment):
             faults.add(
                 f"{path}: 'sampling.weights': expected a weight above 0 for "
                 f"at least one of {', '.join(names)}, found 0 for all."

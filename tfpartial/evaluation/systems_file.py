@@ -13,6 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from tfpartial.documents import read_json
 from tfpartial.errors import InputError
 from tfpartial.evaluation.significance import Bootstrap, Comparison
 from tfpartial.evaluation.systems import (
@@ -56,12 +57,14 @@ def read_systems_table(path: str | Path) -> SystemsTable:
         InputError: the file is missing, or is not one of these.
     """
     path = Path(path)
+    remedy = "Write the table again."
+    content = read_json(path, "a systems table (JSON)", remedy)
     try:
-        return _table(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        return _table(content)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{path}: expected a systems table, found a file that cannot be "
-            f"read: {error!r}. Write the table again."
+            f"{path}: expected a systems table, found another document "
+            f"({error!r}). {remedy}"
         ) from error
 
 

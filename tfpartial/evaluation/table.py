@@ -7,22 +7,28 @@ all, and read back equal.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tfpartial.errors import InputError
+from tfpartial.documents import read_json, read_text
+from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.summary import Summary, summarise
 
 SCORES_FILE = "scores.csv"
 SUMMARY_FILE = "evaluation.json"
 OVERALL = "overall"
+# A row is about 100 bytes: two million rows.
+_MAX_SCORES_BYTES = 256 * 2**20
+_WHAT, _REMEDY = "the output of evaluate", "Run evaluate again."
 DEFINITIONS = {
     "rows": "one per case and label that the case annotates; labels that the "
     "database merges are one row 'A+B': the union of their predictions "
@@ -93,8 +99,10 @@ def write_evaluation(table: EvaluationTable, out_dir: str | Path) -> None:
             for name, summary in summaries.items()
         },
     }
+    scores = _csv_text(table)
+    content["scores_sha256"] = _hash(scores)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(out_dir / SCORES_FILE, _csv_text(table))
+    write_whole(out_dir / SCORES_FILE, scores)
     write_whole(out_dir / SUMMARY_FILE, text + "\n")
 
 
@@ -102,30 +110,38 @@ def read_evaluation(out_dir: str | Path) -> EvaluationTable:
     """Read what `write_evaluation` wrote.
 
     Raises:
-        InputError: a file is missing, or is not one of these.
+        InputError: a file is missing, is not one of these, or the scores were
+            changed since.
     """
-    out_dir = Path(out_dir)
-    remedy = "Run evaluate again."
-    for path in (out_dir / SCORES_FILE, out_dir / SUMMARY_FILE):
-        if not path.is_file():
-            raise InputError(
-                f"{path}: expected the output of evaluate, found nothing "
-                f"there. {remedy}"
-            )
-    path = out_dir / SCORES_FILE
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            scores = tuple(_score(row) for row in csv.DictReader(file))
-        path = out_dir / SUMMARY_FILE
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return EvaluationTable(
-            scores, content["provenance"], tuple(content["warnings"])
+    path, summary = Path(out_dir) / SCORES_FILE, Path(out_dir) / SUMMARY_FILE
+    text = read_text(path, _WHAT, _MAX_SCORES_BYTES, _REMEDY)
+    content = read_json(summary, _WHAT, _REMEDY)
+    found = _hash(text)
+    if not isinstance(content, dict):
+        raise _unlike(summary, shown(content))
+    expected = content.get("scores_sha256", found)  # none: an older file
+    if expected != found:
+        raise _unlike(
+            path,
+            f"sha256 {found} where {SUMMARY_FILE} has {shown(expected)}",
         )
-    except (KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path}: expected the output of evaluate, found a file that "
-            f"cannot be read: {error!r}. {remedy}"
-        ) from error
+    try:
+        scores = tuple(map(_score, csv.DictReader(io.StringIO(text))))
+        _check_scores(scores)
+    except (KeyError, ValueError, csv.Error) as error:
+        raise _unlike(path, f"other rows ({error!r})") from error
+    provenance, warnings = content.get("provenance"), content.get("warnings")
+    if not (isinstance(provenance, dict) and isinstance(warnings, list)):
+        raise _unlike(summary, shown(content))
+    return EvaluationTable(scores, provenance, tuple(warnings))
+
+
+def _unlike(path: Path, found: str) -> InputError:
+    return InputError(f"{path}: expected {_WHAT}, found {found}. {_REMEDY}")
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _csv_text(table: EvaluationTable) -> str:
@@ -152,9 +168,11 @@ def _score(row: dict[str, str]) -> Score:
 
     Raises:
         KeyError: a column is missing.
-        ValueError: a cell is not of its column's type.
+        ValueError: a cell is not of its column's type, or one is missing.
     """
     values: dict[str, Any] = {}
+    if None in row.values() or None in row:
+        raise ValueError(f"a row of {len(row)} cells")
     for column in fields(Score):
         cell = row[column.name]
         if column.type == "bool":
@@ -164,6 +182,22 @@ def _score(row: dict[str, str]) -> Score:
         else:
             values[column.name] = cell
     return Score(**values)
+
+
+def _check_scores(scores: Sequence[Score]) -> None:
+    """Refuse what no evaluation writes.
+
+    Raises:
+        ValueError: a row stands twice, or a share is not in [0, 1].
+    """
+    rows = Counter((s.database, s.case, s.label) for s in scores)
+    for row, count in rows.most_common(1):
+        if count > 1:
+            raise ValueError(f"{row} stands {count} times")
+    for score in scores:
+        for share in (score.dice, score.nsd):
+            if share < 0 or share > 1:  # NaN is neither
+                raise ValueError(f"{share} as a Dice or NSD of {score.case}")
 
 
 def without_nan(value: Any) -> Any:

@@ -8,6 +8,7 @@ contoured organ. Out: `<target>/<case>/ct.nii.gz` and `labels.nii.gz`
 from __future__ import annotations
 
 import csv
+import io
 import os
 import shutil
 from collections.abc import Callable
@@ -17,7 +18,8 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.documents import read_text
+from tfpartial.errors import Faults, InputError, did_you_mean, shown
 from tfpartial.volumes import Volume, write_volume
 
 GRID = (128, 128, 128)
@@ -42,6 +44,10 @@ NOT_IMPORTED = (
 KNOWN = {"ct", "voxel_dimensions", *ORGANS, *NOT_IMPORTED}
 AIR_HU = -1000.0
 MAX_SPACING_MM = 20.0
+# A row of ct.csv is 14 bytes; there are 2 million voxels.
+_MAX_CSV_BYTES = 64 * 2**20
+_DOWNLOAD = "Download the file again."
+_MARKER = "contoured.txt"
 CITATION = (
     "Babier et al., OpenKBP: The open-access knowledge-based planning grand "
     "challenge and dataset, Medical Physics 48 (2021) 5549-5561."
@@ -103,7 +109,7 @@ def read_case(folder: Path) -> tuple[Volume, Volume, list[str]]:
         masks = {
             organ: _collect(faults, _read_mask, folder / f"{organ}.csv")
             for organ in ORGANS
-            if (folder / f"{organ}.csv").is_file()
+            if os.path.lexists(folder / f"{organ}.csv")
         }
         if not masks:
             faults.add(
@@ -152,12 +158,13 @@ def _import_case(folder: Path, target: Path) -> list[str]:
     """Convert one patient unless it is there; return what is annotated."""
     finished = target / folder.name
     hidden = target / f".{folder.name}.partial"
-    if (finished / "contoured.txt").is_file():
-        return (finished / "contoured.txt").read_text().split()
+    marker = finished / _MARKER
+    if marker.is_file():
+        return _read_marker(marker)
     if finished.exists():
         raise InputError(
             f"{finished}: expected a case of this importer (with "
-            f"contoured.txt) or nothing, found something else. Remove it or "
+            f"{_MARKER}) or nothing, found something else. Remove it or "
             f"give another target."
         )
     scan, labels, contoured = read_case(folder)
@@ -166,28 +173,53 @@ def _import_case(folder: Path, target: Path) -> list[str]:
     write_volume(hidden / "ct.nii.gz", scan, None)
     names = {0: "background", **dict(enumerate(ORGANS, start=1))}
     write_volume(hidden / "labels.nii.gz", labels, names)
-    (hidden / "contoured.txt").write_text("\n".join(contoured) + "\n")
+    (hidden / _MARKER).write_text("\n".join(contoured) + "\n")
     os.rename(hidden, finished)
     return contoured
+
+
+def _read_marker(marker: Path) -> list[str]:
+    """Return the contoured organs of a case that is converted already."""
+    remedy = "Remove the folder: the case is converted again."
+    what = f"names of {', '.join(ORGANS)}, one a line"
+    names = read_text(marker, what, 1000, remedy).splitlines()
+    if names != [organ for organ in ORGANS if organ in names]:
+        raise InputError(
+            f"{marker}: expected {what}, found {shown(names)}. {remedy}"
+        )
+    return names
 
 
 def _check_names(folder: Path, faults: Faults) -> None:
     for path in sorted(folder.glob("*.csv")):
         if path.stem not in KNOWN:
             faults.add(
-                f"{path}: not a file of OpenKBP (known: "
-                f"{', '.join(sorted(KNOWN))})." + did_you_mean(path.stem, KNOWN)
+                f"{path}: expected a file of OpenKBP "
+                f"({', '.join(sorted(KNOWN))}), found another name."
+                + did_you_mean(path.stem, KNOWN)
+                + " Rename or remove it."
             )
 
 
 def _read_rows(path: Path) -> list[list[str]]:
-    if not path.is_file():
-        raise InputError(f"{path}: expected this file, found none.")
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return [row for row in csv.reader(stream) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: not a CSV file: {error}.") from None
+    """Return the rows of a CSV file; empty lines are none.
+
+    Raises:
+        InputError: it is not a whole CSV file of at most a row per voxel.
+    """
+    what = "a CSV file of OpenKBP"
+    text = read_text(path, what, _MAX_CSV_BYTES, _DOWNLOAD)
+    rows, found = text.count("\n"), ""
+    if rows > np.prod(GRID) + 1:
+        found = f"{rows} rows"
+    elif not text.endswith("\n"):
+        found = "one that ends within a row"
+    else:
+        try:
+            return [row for row in csv.reader(io.StringIO(text)) if row]
+        except csv.Error as error:
+            found = f"another text ({error})"
+    raise InputError(f"{path}: expected {what}, found {found}. {_DOWNLOAD}")
 
 
 def _read_affine(folder: Path) -> np.ndarray:
@@ -204,7 +236,7 @@ def _read_affine(folder: Path) -> np.ndarray:
         raise InputError(
             f"{path}: expected three lengths in mm above 0 and up to "
             f"{MAX_SPACING_MM:g}, one a line, found "
-            f"{[row[0] for row in rows[:4]]}. Download the file again."
+            f"{[row[0] for row in rows[:4]]}. {_DOWNLOAD}"
         )
     affine = np.zeros((4, 4))
     affine[1, 0], affine[0, 1], affine[2, 2] = -spacing
@@ -223,7 +255,7 @@ def _read_hu(folder: Path) -> np.ndarray:
     if not index.size or not np.isfinite(value).all():
         raise InputError(
             f"{path}: expected lines 'voxel index,number', found none or a "
-            f"value that is not a finite number. Download the file again."
+            f"value that is not a finite number. {_DOWNLOAD}"
         )
     hu = np.full(GRID, AIR_HU, np.int16)
     hu.flat[index] = np.clip(np.rint(value + AIR_HU), -32768, 32767)
@@ -240,7 +272,7 @@ def _read_indices(path: Path) -> tuple[np.ndarray, list[list[str]]]:
     if header != ["", "data"]:
         raise InputError(
             f"{path}: expected the header ',data', found "
-            f"'{','.join(header)}'. Download the file again."
+            f"{shown(','.join(header))}. {_DOWNLOAD}"
         )
     try:
         index = np.array([row[0] for row in rows], np.float64)
@@ -252,8 +284,7 @@ def _read_indices(path: Path) -> tuple[np.ndarray, list[list[str]]]:
         raise InputError(
             f"{path}: expected different whole indices from 0 to {size - 1} "
             f"(a grid of 128 x 128 x 128), found "
-            f"{index[~whole][:3].tolist() or 'repeated ones'}. Download the "
-            f"file again."
+            f"{index[~whole][:3].tolist() or 'repeated ones'}. {_DOWNLOAD}"
         )
     return index.astype(np.int64), rows
 

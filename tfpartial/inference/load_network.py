@@ -175,9 +175,9 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
             f"the weights of the run, or train again."
         ) from error
     found = hash_of_values(network)
-    if expected is not None and found != expected:
+    if expected is not None and str(expected) != found:
         raise InputError(
-            f"{path}: damaged: expected weights of sha256 {expected:.12}, "
+            f"{path}: damaged: expected weights of sha256 {str(expected):.12}, "
             f"found {found:.12}. Bring the file back from a backup; or remove "
             f"the newest folder in {run.run_dir / 'checkpoints'} and call fit "
             f"again, which repeats the last epoch and writes the file anew."

@@ -19,7 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from tfpartial.config.experiment import Phantom
-from tfpartial.errors import InputError
+from tfpartial.documents import read_json
+from tfpartial.errors import InputError, shown
 from tfpartial.phantom.bones import build_skeleton
 from tfpartial.phantom.organs import build_organs
 from tfpartial.phantom.patient import standard_positions, voxel_positions
@@ -168,18 +169,18 @@ def _is_finished(root: Path, options: Phantom) -> bool:
     if not root.exists() or (root.is_dir() and not any(root.iterdir())):
         return False
     wanted = _parameters(options)
-    try:
-        found = json.loads((root / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    remedy = "Remove the folder or give another phantom.path."
+    marker = root / MARKER
+    if not marker.is_file():
         raise InputError(
             f"{root}: expected a phantom set (with {MARKER}) or nothing, "
-            f"found other files. Give another phantom.path."
-        ) from None
+            f"found other files. {remedy}"
+        )
+    found = read_json(marker, "a phantom set", remedy)
     if found != wanted:
         raise InputError(
             f"{root}: expected a phantom set made with {wanted}, found one "
-            f"made with {found}. Remove the folder or give another "
-            f"phantom.path."
+            f"made with {shown(found)}. {remedy}"
         )
     return True
 

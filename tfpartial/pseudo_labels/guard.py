@@ -13,11 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tfpartial.config import Experiment, label_space_of
+from tfpartial.config.meaning import trained_databases
 from tfpartial.data.case_list import CaseEntry, case_entries, read_cases_file
 from tfpartial.data.record_schema import CASES_FILE, TFDS_VERSION
 from tfpartial.data.records import RecordStore
 from tfpartial.documents import read_json
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults, InputError, shown
 from tfpartial.inference.load_network import LoadedRun, file_hash
 from tfpartial.pseudo_labels.plan import chosen_databases
 from tfpartial.training.checkpoint_files import completed_epochs
@@ -176,14 +177,23 @@ def trained_scans(
         InputError: a database's records are in neither place.
     """
     about = run.run_dir / "run.json"
-    try:
-        hashes = dict(read_json(about, "a run", "")["records_sha256"])
-    except (ValueError, KeyError, TypeError) as error:
+    remedy = (
+        "Restore it, or train the run again: without it no test scan is known "
+        "to be unseen."
+    )
+    told = read_json(about, "what began the run (JSON)", remedy)
+    hashes = told.get("records_sha256") if isinstance(told, dict) else None
+    trained = trained_databases(run.experiment)
+    if not (
+        isinstance(hashes, dict)
+        and hashes.keys() == {*trained}
+        and all(isinstance(sha256, str) for sha256 in hashes.values())
+    ):
         raise InputError(
             f"{about}: expected 'records_sha256' (which records the run was "
-            f"trained on), found none ({error!r}). Train the run again: "
-            "without it no test scan is known to be unseen."
-        ) from None
+            f"trained on) of {', '.join(trained)}, found {shown(hashes)}. "
+            f"{remedy}"
+        )
     entries = []
     with Faults() as faults:
         for name, sha256 in hashes.items():

@@ -7,7 +7,6 @@ where it stopped; the same call again does nothing.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from tfpartial.config import Experiment, label_space_of
+from tfpartial.documents import read_json
+from tfpartial.errors import InputError
 from tfpartial.inference.load_network import LoadedRun, load_network
 from tfpartial.inference.predict import predict_grid
 from tfpartial.pseudo_labels.guard import check_request
@@ -154,7 +155,9 @@ def _write(
 def _warnings(source: Path) -> list[str]:
     """Return what the source's build warned about: it holds here too."""
     try:
-        text = (source / "manifest.json").read_text(encoding="utf-8")
-        return list(json.loads(text)["warnings"])
-    except (OSError, ValueError, KeyError):
+        manifest = read_json(source / "manifest.json", "a manifest (JSON)", "")
+    except InputError:
         return []
+    found = manifest.get("warnings") if isinstance(manifest, dict) else None
+    lines = found if isinstance(found, list) else []
+    return [line for line in lines if isinstance(line, str)]

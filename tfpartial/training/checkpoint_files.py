@@ -19,13 +19,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tfpartial.documents import file_hash, read_json
+from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.table import write_whole
-from tfpartial.inference.load_network import file_hash
 
 FOLDER = "checkpoints"
 SUMS_FILE = "checksums.json"
 _BEING_WRITTEN = ".epoch.tmp"
 _BEING_REMOVED = ".epoch.old"
+_KINDS = {".index", ".data"}
 _NAME = re.compile(r"epoch-(\d{5,})")
 # Written before checkpoints were folders; TensorFlow's own CRC guards them.
 _NAME_BEFORE = re.compile(r"ckpt-(\d+)\.index")
@@ -61,13 +63,27 @@ def newest_first(run_dir: Path) -> list[Saved]:
 
 def completed_epochs(run_dir: Path) -> int | None:
     """Return the epoch of the newest checkpoint; None without checkpoints."""
-    epochs = [saved.epoch for saved in newest_first(run_dir)]
-    epochs += [
-        int(match.group(1))
+    epochs = [
+        saved.epoch
+        for saved in newest_first(run_dir)
+        if (saved.folder / SUMS_FILE).is_file()
+    ]
+    epochs += [saved.epoch for saved in _of_earlier_format(run_dir)]
+    return max(epochs, default=None)
+
+
+def earlier_format(run_dir: Path) -> Path | None:
+    """Return what the newest checkpoint without a folder is called, if any."""
+    found = _of_earlier_format(run_dir)
+    return max(found, key=lambda saved: saved.epoch).folder if found else None
+
+
+def _of_earlier_format(run_dir: Path) -> list[Saved]:
+    return [
+        Saved(int(match.group(1)), path.with_suffix(""))
         for path in (run_dir / FOLDER).glob("ckpt-*.index")
         if (match := _NAME_BEFORE.fullmatch(path.name))
     ]
-    return max(epochs, default=None)
 
 
 def begin(run_dir: Path, epoch: int) -> Saved:
@@ -81,13 +97,22 @@ def begin(run_dir: Path, epoch: int) -> Saved:
 def discard(run_dir: Path) -> None:
     """Remove what a killed or failed call left half-done."""
     for name in (_BEING_WRITTEN, _BEING_REMOVED):
-        shutil.rmtree(run_dir / FOLDER / name, ignore_errors=True)
+        _remove(run_dir / FOLDER / name)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, or the file or link that has its name."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def finish(run_dir: Path, written: Saved, keep: int) -> None:
     """Seal a written checkpoint, give it its name, drop the oldest.
 
-    Until the new one has its name, every older one is kept.
+    Until the new one has its name, every older one is kept. What claims a
+    later epoch goes as well: it is damaged, since the run went back before it.
     """
     sums = {
         path.name: {"bytes": path.stat().st_size, "sha256": file_hash(path)}
@@ -97,10 +122,12 @@ def finish(run_dir: Path, written: Saved, keep: int) -> None:
     for path in [*written.folder.iterdir(), written.folder]:
         _flush(path)
     place = run_dir / FOLDER / f"epoch-{written.epoch:05d}"
-    shutil.rmtree(place, ignore_errors=True)  # a damaged one of this epoch
+    _remove(place)  # a damaged one of this epoch
     written.folder.rename(place)
     _flush(place.parent)
-    for old in newest_first(run_dir)[keep:]:
+    saved = newest_first(run_dir)
+    later = sum(one.epoch > written.epoch for one in saved)
+    for old in [*saved[:later], *saved[later + keep :]]:
         # A name that is there belongs to a whole one, to the very end.
         old.folder.rename(place.parent / _BEING_REMOVED)
         discard(run_dir)
@@ -113,27 +140,34 @@ def fault_in(saved: Saved) -> str | None:
         What is wrong with the first file that differs; None: it is intact.
     """
     try:
-        text = (saved.folder / SUMS_FILE).read_text(encoding="utf-8")
-        sums = {
-            name: (int(found["bytes"]), str(found["sha256"]))
-            for name, found in json.loads(text).items()
-        }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{SUMS_FILE} cannot be read ({type(error).__name__})"
-    if not any(name.endswith(".index") for name in sums):
-        return f"{SUMS_FILE} names no checkpoint"
-    for name, (size, sha256) in sums.items():
+        sums = read_json(saved.folder / SUMS_FILE, "checksums (JSON)", "")
+    except InputError as error:
+        return str(error).removeprefix(f"{saved.folder}/").rstrip(". ")
+    if not isinstance(sums, dict) or not {*map(_kind, sums)} >= _KINDS:
+        return (
+            f"{SUMS_FILE}: expected the sums of an index and its data, found "
+            f"{shown(sums)}"
+        )
+    for name, told in sums.items():
+        expected = told if isinstance(told, dict) else {}
         path = saved.folder / Path(name).name
         if not path.is_file():
-            return f"{name}: expected {size} bytes, found no file"
-        if path.stat().st_size != size:
-            return f"{name}: expected {size} bytes, found {path.stat().st_size}"
-        found = file_hash(path)
-        if found != sha256:
+            return f"{name}: expected a file (of {SUMS_FILE}), found none"
+        size, told_size = path.stat().st_size, expected.get("bytes")
+        if size != told_size:
+            return f"{name}: expected {shown(told_size)} bytes, found {size}"
+        found, told_hash = file_hash(path), expected.get("sha256")
+        if found != told_hash:
             return (
-                f"{name}: expected sha256 {sha256} ({SUMS_FILE}), found {found}"
+                f"{name}: expected sha256 {shown(told_hash)} ({SUMS_FILE}), "
+                f"found {found}"
             )
     return None
+
+
+def _kind(name: str) -> str:
+    """Return ".index", ".data" or what else a file of a checkpoint is."""
+    return Path(name).suffix.partition("-")[0]
 
 
 def _flush(path: Path) -> None:

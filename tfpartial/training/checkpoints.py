@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,10 @@ class Checkpoints(keras.callbacks.Callback):
         self.run_dir = run_dir
         self.keep = keep
         self.worker = worker
-        parts = {"student": model.student, "optimizer": model.optimizer}
+        parts: dict[str, Any] = {
+            "student": model.student,
+            "optimizer": model.optimizer,
+        }
         if model.teacher is not None:
             parts["teacher"] = model.teacher
         seeds = [v for v in model.variables if "seed_generator" in v.path]
@@ -54,8 +60,16 @@ class Checkpoints(keras.callbacks.Callback):
         """Restore the newest intact checkpoint; return the completed steps.
 
         Raises:
-            InputError: there are checkpoints, but none is intact.
+            InputError: there are checkpoints, but none is intact, or the
+                newest intact one is not of this network.
         """
+        folder = self.run_dir / files.FOLDER
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise InputError(
+                f"{folder}: expected a folder of checkpoints, found a file. "
+                f"Bring the folder back from a backup, or remove the file to "
+                f"train from the beginning."
+            )
         damaged = []
         for saved in files.newest_first(self.run_dir):
             fault = files.fault_in(saved)
@@ -70,32 +84,26 @@ class Checkpoints(keras.callbacks.Callback):
             damaged.append(f"{saved.folder.name} ({fault})")
         if damaged:
             raise InputError(
-                f"{self.run_dir / files.FOLDER}: expected an intact "
-                f"checkpoint, found {len(damaged)} damaged: "
+                f"{folder}: expected an intact checkpoint, found "
+                f"{len(damaged)} damaged: "
                 f"{'; '.join(damaged)}. Bring one back from a backup, or "
                 f"remove this folder to train from the beginning."
             )
         return self._restore_earlier_format()
 
     def _read(self, saved: files.Saved) -> None:
-        try:
+        with _explained(saved.folder):
             self._checkpoint.read(saved.prefix).assert_consumed()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            raise InputError(
-                f"{saved.folder}: expected the variables of this network and "
-                f"optimizer, found others ({error}). Go on with the version "
-                f"of tfpartial that run.json names, or choose another run_dir."
-            ) from error
 
     def _restore_earlier_format(self) -> int:
         """Restore what was saved before checkpoints had checksums."""
-        folder = self.run_dir / files.FOLDER
-        newest = tf.train.latest_checkpoint(str(folder))
+        newest = files.earlier_format(self.run_dir)
         if newest is None:
             return 0
-        # An object of its own: `restore` gives it a counter that would be
-        # written into every checkpoint to come.
-        tf.train.Checkpoint(**self._parts).restore(newest).assert_consumed()
+        # `restore` adds a counter, which those that are written now lack.
+        checkpoint = tf.train.Checkpoint(**self._parts)
+        with _explained(newest):
+            checkpoint.restore(str(newest)).assert_consumed()
         return self._steps()
 
     def _steps(self) -> int:
@@ -129,6 +137,22 @@ class Checkpoints(keras.callbacks.Callback):
             files.finish(self.run_dir, written, self.keep)
         finally:
             files.discard(self.run_dir)
+
+
+@contextmanager
+def _explained(place: Path) -> Iterator[None]:
+    """Say what TensorFlow makes of variables that are not these."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged index raises nearly anything
+        raise InputError(
+            f"{place}: expected the variables of this network and "
+            f"optimizer, found others ({error}). Choose another run_dir, go "
+            f"on with the version of tfpartial that run.json names, or remove "
+            f"this checkpoint to go back to the one before."
+        ) from error
 
 
 def _is_finite(network: keras.Model) -> bool:

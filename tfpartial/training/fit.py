@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfpartial.config import Experiment
 from tfpartial.config.free_fields import deciding_fields
-from tfpartial.config.meaning import label_space_of
+from tfpartial.config.meaning import label_space_of, trained_databases
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import take_input_error
 from tfpartial.data.pipeline import build_training_dataset
@@ -142,12 +142,10 @@ def open_stores(experiment: Experiment) -> dict[str, RecordStore]:
     Raises:
         InputError: records are missing.
     """
-    weights = experiment.sampling.weights
     records_dir = Path(experiment.records_dir)
     return {
-        database.name: RecordStore(records_dir, database.name)
-        for database in experiment.databases
-        if weights.get(database.name, 1.0) > 0
+        name: RecordStore(records_dir, name)
+        for name in trained_databases(experiment)
     }
 
 

@@ -6,10 +6,12 @@ In: one entry per epoch. Out: a list of them, written whole.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from tfpartial.errors import InputError
+from tfpartial.documents import read_json
+from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.table import without_nan, write_whole
 
 
@@ -31,21 +33,27 @@ class History:
         """
         self.path = path
         self.entries: list[dict[str, Any]] = []
-        if not path.exists():
+        if not os.path.lexists(path):
             return
-        try:
-            self.entries = json.loads(path.read_text(encoding="utf-8"))
-            [int(entry["epoch"]) for entry in self.entries]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        what = "a list with an entry per epoch"
+        remedy = (
+            "Bring it back from a backup; or remove it: the run goes on, and "
+            "the entries of earlier epochs are lost."
+        )
+        entries = read_json(path, what, remedy)
+        if not (isinstance(entries, list) and all(map(_is_entry, entries))):
             raise InputError(
-                f"{path}: expected a list with an entry per epoch, found "
-                f"something else ({type(error).__name__}). Bring it back from "
-                f"a backup; or remove it: the run goes on, and the entries of "
-                f"earlier epochs are lost."
-            ) from None
+                f"{path}: expected {what}, found {shown(entries)}. {remedy}"
+            )
+        self.entries = entries
 
     def add(self, entry: dict[str, Any]) -> None:
         """Append an entry; NaN becomes null."""
         before = [e for e in self.entries if e["epoch"] < entry["epoch"]]
         self.entries = [*before, without_nan(entry)]
         write_whole(self.path, json.dumps(self.entries, indent=1) + "\n")
+
+
+def _is_entry(entry: Any) -> bool:
+    # True is an int for Python.
+    return isinstance(entry, dict) and type(entry.get("epoch")) is int

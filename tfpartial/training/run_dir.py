@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -13,9 +12,10 @@ from pydantic import ValidationError
 from tfpartial.config import Experiment, write_resolved
 from tfpartial.config.free_fields import FREE_FIELDS
 from tfpartial.data.records import RecordStore
-from tfpartial.documents import read_json, read_yaml
+from tfpartial.documents import file_hash, read_json, read_yaml
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.table import write_whole
+from tfpartial.training.checkpoint_files import newest_first
 
 
 def claim_run_dir(
@@ -27,7 +27,8 @@ def claim_run_dir(
     """Write what the run is, or check that the directory holds this run.
 
     Raises:
-        InputError: another experiment, or other records, made the directory.
+        InputError: another experiment, or other records, made the directory;
+            or what it says about itself cannot be read.
     """
     records_dir = Path(experiment.records_dir)
     description |= {
@@ -36,27 +37,33 @@ def claim_run_dir(
         "records_sha256": hash_of_records(stores),
     }
     config, about = run_dir / "config.yaml", run_dir / "run.json"
+    if newest_first(run_dir) and not config.exists():
+        raise InputError(
+            f"{config}: expected what the checkpoints beside it are of, found "
+            f"none. Restore it, or choose another run_dir."
+        )
     if config.exists():
         remedy = "Restore it, or choose another run_dir."
         before = _with_defaults(read_yaml(config, "a run's config", remedy))
         now = experiment.model_dump(mode="json")
         differing = _differences(before, now)
         earlier = read_json(about, "what began the run (JSON)", remedy)
-        if not isinstance(earlier, dict):
+        calls = earlier.get("resumed", []) if isinstance(earlier, dict) else 0
+        if not isinstance(calls, list):
             raise InputError(
-                f"{about}: expected a mapping, found {shown(earlier)}. {remedy}"
+                f"{about}: expected what began the run, and a list of the "
+                f"calls that went on, found {shown(earlier)}. {remedy}"
             )
         if earlier.get("records_sha256") != description["records_sha256"]:
             differing.append("its records (they were built anew since)")
         if differing:
             raise InputError(
-                f"{run_dir}: holds a run of another experiment; it differs in "
-                f"{', '.join(differing)}. Choose another run_dir, or remove "
-                f"this one."
+                f"{run_dir}: expected a run of this experiment, found one of "
+                f"another; it differs in {', '.join(differing)}. Choose "
+                f"another run_dir, or remove this one."
             )
         # What began the run stays on top; later calls are listed below it.
-        calls = [*earlier.pop("resumed", []), description]
-        description = earlier | {"resumed": calls}
+        description = earlier | {"resumed": [*calls, description]}
     run_dir.mkdir(parents=True, exist_ok=True)
     write_whole(about, json.dumps(description, indent=1))
     if not config.exists():
@@ -99,7 +106,12 @@ def _with_defaults(declared: Any) -> Any:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    if not path.is_file():
+        raise InputError(
+            f"{path}: expected a file of the records, found none. Build the "
+            f"records again."
+        )
+    return file_hash(path)
 
 
 def _differences(
@@ -113,7 +125,7 @@ def _differences(
         found = [_differences(b, n, path) for b, n in pairs]
         return list(dict.fromkeys(name for names in found for name in names))
     if not (isinstance(before, dict) and isinstance(now, dict)):
-        return [".".join(path)]
+        return [".".join(path) or "its config"]
     names = list(dict.fromkeys([*before, *now]))
     return [
         difference

@@ -1,0 +1,234 @@
+"""Finished runs of a comparison, as the tables are made from them."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fuzz import config_faults
+from fuzz.corpus import Fault, Mutate, Reader, flip_bits, replace_by_other
+from fuzz.documents import json_faults, parent_of, places
+from tfpartial.comparison.journal import journal_path, open_journal
+from tfpartial.comparison.results import curve_points
+from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.comparison.scores import table_of
+from tfpartial.config import Experiment
+from tfpartial.config.comparison import Comparison
+from tfpartial.config.load_comparison import load_comparison
+from tfpartial.evaluation.scores import Score
+from tfpartial.evaluation.table import EvaluationTable, write_evaluation
+from tfpartial.machine import explained
+
+COMPARISON, ACE = "comparison.yaml", "ace.yaml"
+LABELS = ("bone", "left", "right")
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    ACE: {"name": "ACE", "databases": "all", "dropout": "last_two"},
+    # What is required stands last: a file cut anywhere lacks some of it.
+    COMPARISON: {
+        "overrides": ["fit.epochs=2"],
+        "seeds": [0, 1],
+        "dropout": {"last_two": [0.5, 0.5], "all_but_first_two": [0.5]},
+        "systems": [{"name": "SL1", "databases": "full"}, ACE],
+        "full": ["clinic"],
+        "experiment": config_faults.EXPERIMENT,
+        "tables": {"systems": ["SL1", "ACE"]},
+        "baseline": "SL1",
+        "database": "clinic",
+        "output_dir": "out",
+    },
+}
+
+
+def prepare(folder: Path) -> None:
+    """Declare two systems and two seeds, all of whose runs are finished."""
+    config_faults.prepare(folder)
+    config_faults.write_documents(folder, DOCUMENTS)
+    records = folder / "records" / "clinic" / "1.0.0"
+    records.mkdir(parents=True)
+    (records / "cases.json").write_text("{}")
+    comparison, base = _declared(folder)
+    for number, run in enumerate(plan_runs(comparison, base)):
+        scores = tuple(
+            Score("clinic", f"c{case}", label, False,
+                  (5 + number + case) / 20, 10.0, 9.5,
+                  math.inf if case == 2 else 1.5, 0.5, False, False)
+            for case in range(4)
+            for label in LABELS
+        )  # fmt: skip
+        table = EvaluationTable(scores, {"split": "test"}, ("one line",))
+        write_evaluation(table, run.predictions("student"))
+        history = [
+            {"epoch": e, "student": {"mean": m, "n": {"bone": 2}}}
+            for e, m in ((1, None), (2, 0.25))
+        ]
+        (run.folder / "validation.json").write_text(json.dumps(history))
+        (run.folder / "config.yaml").write_text("{}")
+        _finish(comparison, run)
+    shutil.copytree(folder / "compared" / "runs", folder / "made")
+
+
+def _declared(folder: Path) -> tuple[Comparison, Experiment]:
+    return load_comparison(
+        folder / COMPARISON,
+        [f"output_dir={folder / 'compared'}",
+         f"experiment.records_dir={folder / 'records'}"],
+    )  # fmt: skip
+
+
+def _finish(comparison: Comparison, run: Run) -> None:
+    journal = open_journal(comparison, run)
+    journal.seconds, journal.finished = {"fit": 61.5, "predict": 2.25}, True
+    journal.write(journal_path(comparison, run))
+
+
+def read(folder: Path) -> list[Any]:
+    """Do what is not finished again, make the table, read the curves."""
+    comparison, base = _declared(folder)
+    with explained("comparing systems", comparison.output_dir):
+        return _table(comparison, base, folder / "made")
+
+
+def _table(comparison: Comparison, base: Experiment, made: Path) -> list[Any]:
+    runs = plan_runs(comparison, base)
+    for run in runs:
+        if not open_journal(comparison, run).finished:
+            shutil.rmtree(run.folder)
+            shutil.copytree(made / run.name, run.folder)
+            _finish(comparison, run)
+        curve_points(run.folder / "validation.json", "student")
+    table = table_of(comparison, base, runs, ["SL1", "ACE"])
+    return [repr(column) for column in table.columns]
+
+
+def _run_file(name: str) -> Callable[[Path], Path]:
+    return lambda folder: folder / "compared" / "runs" / "ace_seed1" / name
+
+
+SCORES = _run_file("predictions/student/scores.csv")
+
+
+def _of_scores(change: Callable[[Path, random.Random], None]) -> Mutate:
+    def mutate(folder: Path, draw: random.Random) -> tuple[str, ...]:
+        change(SCORES(folder), draw)
+        return ("scores.csv", "evaluation.json")
+
+    return mutate
+
+
+def _truncated(path: Path, draw: random.Random) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: draw.randrange(len(data) - 1)])
+
+
+def _without_hash(
+    change: Callable[[Path, random.Random], None],
+) -> Callable[[Path, random.Random], None]:
+    """Change scores of before they had a hash."""
+
+    def changed(path: Path, draw: random.Random) -> None:
+        summary = path.with_name("evaluation.json")
+        content = json.loads(summary.read_text(encoding="utf-8"))
+        del content["scores_sha256"]
+        summary.write_text(json.dumps(content), encoding="utf-8")
+        change(path, draw)
+
+    return changed
+
+
+def _cells(path: Path, draw: random.Random) -> None:
+    lines = path.read_text().splitlines()
+    place = draw.randrange(len(lines))
+    cells = lines[place].split(",")
+    column = draw.randrange(len(cells))
+    kind = draw.randrange(4)
+    if kind == 0:
+        del cells[column:]
+    elif kind == 1:
+        cells.append("1")
+    elif kind == 2:
+        cells[column] = "x" * 200_000
+    else:
+        cells[4 if place else column] = draw.choice(["x", "1.5", "-1", "inf"])
+    lines[place] = ",".join(cells)
+    if draw.random() < 0.2:
+        lines.append(lines[place])
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+RESULTS = Reader(
+    "results of runs",
+    prepare,
+    read,
+    (
+        Fault("scores: truncated", _of_scores(_truncated)),
+        Fault("scores: bits flipped", _of_scores(flip_bits)),
+        Fault("scores: another file", _of_scores(replace_by_other)),
+        Fault("scores: cells", _of_scores(_cells)),
+        Fault("scores: cells, no hash", _of_scores(_without_hash(_cells))),
+        *(
+            Fault(f"{name.split('/')[-1]}: {fault.name}", fault.mutate)
+            for name, free in (
+                ("predictions/student/evaluation.json",
+                 ("summary", "definitions", "provenance", "warnings")),
+                ("validation.json", ("n",)),
+            )
+            for fault in json_faults(_run_file(name), free=free)
+        ),
+        *(
+            Fault(f"journal: {fault.name}", fault.mutate)
+            for fault in json_faults(
+                lambda folder: folder / "compared/journal/ace_seed1.json",
+                unseal=lambda found: {
+                    k: v for k, v in found.items() if k != "sha256"
+                },
+                free=("seconds",),
+            )
+        ),
+    ),
+)  # fmt: skip
+
+
+def prepare_config(folder: Path) -> None:
+    """Write the YAML of the comparison and of what it names."""
+    config_faults.prepare(folder)
+    config_faults.write_documents(folder, DOCUMENTS)
+
+
+def read_config(folder: Path) -> list[Any]:
+    """Load both as the verb does."""
+    return [each.model_dump(mode="json") for each in
+            load_comparison(folder / COMPARISON)]  # fmt: skip
+
+
+def _wrong_value(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Name what does not exist, or write what is no name."""
+    name = draw.choice(sorted(DOCUMENTS))
+    document = yaml.safe_load((folder / name).read_text(encoding="utf-8"))
+    place = draw.choice(places(document))
+    holder = parent_of(document, place)
+    before = holder[place[-1]]
+    free = {"output_dir", "overrides", "name"} & {*map(str, place)}
+    wrong = [[[]], {"a": 1}, -1, 0.25, None, "\x1b[2J", "", "x" * 5000, "a\0b"]
+    others = [w for w in wrong if type(w) is not type(before)]
+    holder[place[-1]] = draw.choice(wrong[:2] if free else others)
+    (folder / name).write_text(yaml.safe_dump(document), encoding="utf-8")
+    return (name, COMPARISON, config_faults.EXPERIMENT)
+
+
+CONFIG = Reader(
+    "comparison (YAML)",
+    prepare_config,
+    read_config,
+    (
+        Fault("wrong value", _wrong_value),
+        *config_faults.text_faults(tuple(DOCUMENTS), COMPARISON),
+    ),
+)
+READERS = (RESULTS, CONFIG)
