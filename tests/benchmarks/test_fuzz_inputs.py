@@ -30,9 +30,9 @@ def test_every_class_of_faults_once(
     printed = capsys.readouterr().out
     assert done == 0, printed
     summary = json.loads(printed.splitlines()[-1])
-    assert summary["cases"] == classes >= 90
+    assert summary["cases"] == classes >= 160
     assert summary["other"] == 0
-    assert summary["exit_2"] > 0.8 * classes
+    assert summary["exit_2"] > 0.7 * classes  # others: repaired, or harmless
 
 
 @pytest.mark.slow

@@ -158,6 +158,11 @@ def test_a_rerun_does_only_what_changed(run, scan, tmp_path, segmented):
     assert again() == ["b.nii.gz"]
     (out / "provenance.json").write_text("{damaged")
     assert again() == ["a.nii.gz", "b.nii.gz"]
+    (out / "provenance.json").unlink()
+    (out / "provenance.json").mkdir()
+    with pytest.raises(InputError, match=r"provenance\.json: .* a folder"):
+        again()
+    assert segmented == []
 
 
 def test_asking_for_probabilities_later_makes_them(run, scan, tmp_path):

@@ -64,8 +64,18 @@ class Provenance:
     """
 
     def __init__(self, folder: Path) -> None:
+        """Read the table; a damaged one is as none.
+
+        Raises:
+            InputError: a folder lies where it belongs.
+        """
         self.path = folder / FILE_NAME
         self.entries: dict[str, Any] = {}
+        if self.path.is_dir():  # before minutes are spent on a first scan
+            raise InputError(
+                f"{self.path}: expected a table (JSON) or nothing, found a "
+                f"folder. Remove it, or choose another predictions folder."
+            )
         if self.path.is_file():
             try:
                 entries = read_json(self.path, "a table (JSON)", "")
