@@ -183,7 +183,7 @@ def test_a_journal_that_cannot_be_read_is_begun_anew(
         "{",
         '{"key": "of another version"}',
         "[" * 100_000,
-        json.dumps(content | {"training": "0" * 64}),
+        json.dumps(content | {"seconds": {"fit": 1.0}}),
         json.dumps(no_sum | {"seconds": {"fit": "long"}}),
         json.dumps(no_sum | {"seconds": {"fit": -1}}),
         json.dumps(no_sum | {"finished": "perhaps"}),
