@@ -111,7 +111,7 @@ def _spacing(path: Path, draw: random.Random) -> None:
 
 
 def _other_name(path: Path, draw: random.Random) -> None:
-    other = draw.choice(["Larinx", "Heart", "x" * 200, "\x1b[2J", "CT"])
+    other = draw.choice(["LARYNX", "Heart", "x" * 200, "\x1b[2J", "CT"])
     path.with_name(f"{other}.csv").write_bytes(path.read_bytes())
 
 
