@@ -106,6 +106,18 @@ def test_two_exchanged_structures_are_named() -> None:
     assert best_exchange(right, usual)[1] < 0.8
 
 
+def test_an_exchange_that_no_turn_explains_is_a_finding() -> None:
+    exchange = {"cord": "gland_left", "gland_left": "cord"}
+    wrong = case("wrong", 99)
+    swapped = tuple(
+        replace(s, name=exchange.get(s.name, s.name)) for s in wrong.structures
+    )
+    wrong = replace(wrong, structures=swapped)
+    (finding,) = orientation_findings([*population(), wrong], SPACE, {})
+    assert finding.case == "wrong"
+    assert "'cord' and 'gland_left' look exchanged" in finding.text
+
+
 def test_a_database_that_is_turned_as_a_whole() -> None:
     cases = [
         *population(),
@@ -140,7 +152,13 @@ def test_what_the_image_alone_says_is_added() -> None:
     )
     texts = {f.case: f.text for f in findings}
     assert texts["prone"].endswith("The image alone says so too.")
-    assert texts["c3"].startswith("The image alone looks like the others")
+    # Seen from the image, a turn about the long axis is a mirror.
+    for words in ("The image alone, in which left and right look alike",
+                  "prone taken for supine", "mirrored front to back"):  # fmt: skip
+        assert words in texts["c3"]
+    mirrored = Likeness((1, -1, 1), 0.1, 1.0)
+    prone = orientation_findings(cases, SPACE, {("db", "prone"): mirrored})
+    assert prone[0].text.endswith("The image alone says so too.")
     weak = Likeness((-1, -1, 1), 0.01, 1.0)
     (finding,) = orientation_findings(cases, SPACE, {("db", "c3"): weak})
     assert "does not look turned" in finding.text

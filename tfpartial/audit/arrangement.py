@@ -257,12 +257,14 @@ def _sentences(
         f"'{right}'."
         for left, right, beyond in swapped
     ]
-    if seen != AS_IT_IS and seen == signs:
+    # Left and right look alike in an image: it knows the other two axes.
+    if seen != AS_IT_IS and seen[1:] == signs[1:]:
         parts.append("The image alone says so too.")
     elif seen != AS_IT_IS:
+        a, b = sorted((seen, (-seen[0], *seen[1:])))
         parts.append(
-            f"The image alone looks like the others only if it is "
-            f"{TURNS[seen]}."
+            f"The image alone, in which left and right look alike, is like "
+            f"the others only if it is {TURNS[a]} or {TURNS[b]}."
         )
     elif signs not in (AS_IT_IS, MIRRORED_SIDES):
         parts.append(
