@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -17,6 +18,7 @@ from tiny_records import (
 )
 
 from tfpartial.audit import KINDS, AuditResult, audit, summary_lines
+from tfpartial.audit.page import html_page
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
 
@@ -163,9 +165,10 @@ def test_what_is_written_is_what_is_returned(
     assert [f["kind"] for f in content["findings"]] == [
         f.kind for f in result.findings
     ]
-    counts = [int(line.split()[0]) for line in summary_lines(result)]
+    counts = [line.split()[0] for line in summary_lines(result)]
     assert len(counts) == len(KINDS)
-    assert sum(counts) == len(result.findings)
+    assert sum(map(int, counts[:-1])) == len(result.findings)
+    assert counts[-1] == "-"  # nothing was compared with a network
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "audit.json",
         "index.html",
@@ -225,3 +228,27 @@ def test_databases_without_a_case(
     (tmp_path / "splits.json").write_text('{"part": {}}')
     with pytest.raises(InputError):
         audit(experiment, tmp_path / "out", ["full"])
+
+
+def test_what_too_few_cases_leave_open_is_said(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """Seven cases contain bone, four a left: no outlier could be found."""
+    result = audit(experiment, tmp_path / "out")
+    assert set(result.not_judged) == {"bone", "left", "right", "left+right"}
+    page = (tmp_path / "out/index.html").read_text("utf-8")
+    assert "Fewer than 8 cases contain bone, left, right, left+right" in page
+    one = next(c for c in result.cells if c.label == "bone")
+    eight = replace(
+        result, cells=(replace(one, found=5), replace(one, found=3))
+    )
+    assert eight.not_judged == ()
+    assert "Fewer than 8" not in html_page(eight, {})
+
+
+def test_a_range_of_one_value_is_that_value(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    audit(experiment, tmp_path / "out")
+    page = (tmp_path / "out/index.html").read_text("utf-8")
+    assert "<td>3 × 3 × 3</td>" in page

@@ -17,11 +17,13 @@ KINDS: dict[str, tuple[str, str]] = {
     ),
     "files": (
         "Files that a build would refuse",
-        "Undeclared stored values, grids that disagree, damaged files.",
+        "Undeclared stored values, grids that disagree, damaged files. Score: "
+        "how many faults.",
     ),
     "empty": (
         "Declared and never found",
-        "Labels that a database declares and none of its cases contains.",
+        "Labels that a database declares and none of its cases contains. "
+        "Score: how many cases declare it.",
     ),
     "misfit": (
         "Annotations that do not lie on their image",

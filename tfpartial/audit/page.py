@@ -13,6 +13,7 @@ from html import escape
 from tfpartial.audit.disagreement import MARGIN_MM, MIN_ML
 from tfpartial.audit.findings import KINDS, Finding
 from tfpartial.audit.matrix import DatabaseRow
+from tfpartial.audit.outliers import MIN_CASES
 from tfpartial.audit.result import AuditResult
 
 STYLE = """
@@ -46,12 +47,14 @@ def html_page(result: AuditResult, pictures: Mapping[Finding, bytes]) -> str:
         f"<p>{escape(_opening(result))}</p>",
         "<p>Research use only. A finding is a reason to look, not a verdict; "
         "no finding is no proof.</p>",
-        _summary(result.findings),
+        _summary(result),
+        _not_judged(result),
         "<h2>Databases</h2>",
         _databases(result.databases),
         "<h2>Database × label</h2>",
-        "<p>Volumes over the cases that contain the structure; HU: median "
-        "over these cases of the percentile under it.</p>",
+        "<p>Declared: cases that annotate the structure and could be read. "
+        "Volumes over the cases that contain it; HU: median over these cases "
+        "of the percentile under it.</p>",
         _matrix(result),
     ]
     for kind in KINDS:
@@ -81,17 +84,29 @@ def _opening(result: AuditResult) -> str:
     )
 
 
-def _summary(findings: Sequence[Finding]) -> str:
+def _summary(result: AuditResult) -> str:
     rows = []
     for kind, (heading, _) in KINDS.items():
-        members = [f for f in findings if f.kind == kind]
+        members = result.of_kind(kind)
         name = (
             f"<a href='#{kind}'>{escape(heading)}</a>"
             if members
             else f"<span class='quiet'>{escape(heading)}</span>"
         )
-        rows.append([name, str(len(members))])
+        rows.append([name, result.count_of(kind)])
     return _table(["what", "findings"], rows, numbers={1})
+
+
+def _not_judged(result: AuditResult) -> str:
+    """Say which zeros above mean that nobody looked."""
+    if not result.not_judged:
+        return ""
+    return (
+        f"<p>Fewer than {MIN_CASES} cases contain "
+        f"{escape(', '.join(result.not_judged))}: too few to say what is "
+        f"usual. Outliers, HU that do not fit and turned cases are not looked "
+        f"for there; left and right are still compared by name.</p>"
+    )
 
 
 def _databases(rows: Sequence[DatabaseRow]) -> str:
@@ -122,7 +137,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _ranges(pairs: Sequence[tuple[float, float]], digits: int) -> str:
-    return " × ".join(f"{a:.{digits}g}–{b:.{digits}g}" for a, b in pairs)
+    shown = [(f"{a:.{digits}g}", f"{b:.{digits}g}") for a, b in pairs]
+    return " × ".join(a if a == b else f"{a}–{b}" for a, b in shown)
 
 
 def _matrix(result: AuditResult) -> str:

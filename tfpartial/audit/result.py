@@ -6,6 +6,7 @@ In: the parts. Out: `AuditResult`; names cases, never files.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from tfpartial.audit.disagreement import DisagreementRow
 from tfpartial.audit.findings import Finding
 from tfpartial.audit.matrix import Cell, DatabaseRow
 from tfpartial.audit.measures import CaseMeasures
+from tfpartial.audit.outliers import MIN_CASES
 from tfpartial.evaluation.table import without_nan
 
 
@@ -43,6 +45,20 @@ class AuditResult:
         """Return the findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]
 
+    def count_of(self, kind: str) -> str:
+        """Return how many findings of a kind; "-" if nothing was compared."""
+        if kind == "disagreement" and not self.predicted_cases:
+            return "-"
+        return str(len(self.of_kind(kind)))
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """Structures that fewer than 8 cases contain: nothing is unusual."""
+        found: Counter[str] = Counter()
+        for cell in self.cells:
+            found[cell.label] += cell.found
+        return tuple(name for name, n in found.items() if n < MIN_CASES)
+
 
 def json_text(result: AuditResult) -> str:
     """Return the audit as JSON; NaN becomes null."""
@@ -52,6 +68,8 @@ def json_text(result: AuditResult) -> str:
         "databases": [asdict(row) for row in result.databases],
         "matrix": [asdict(cell) for cell in result.cells],
         "findings": [asdict(finding) for finding in result.findings],
+        "not_judged": list(result.not_judged),
+        "predicted_cases": result.predicted_cases,
         "disagreement": [asdict(row) for row in result.disagreement],
         "cases": [_case(case) for case in result.cases],
     }

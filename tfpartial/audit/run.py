@@ -6,7 +6,6 @@ In: an experiment, maybe predictions. Out: `index.html` and `audit.json`.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -225,8 +224,7 @@ def _misfit(job: MeasureJob, score: float, scores: Sequence[Scores]) -> Finding:
 
 def summary_lines(result: AuditResult) -> list[str]:
     """Return one line per kind of finding, for the console."""
-    counts = Counter(finding.kind for finding in result.findings)
     return [
-        f"{counts.get(kind, 0):4d}  {heading}"
+        f"{result.count_of(kind):>4}  {heading}"
         for kind, (heading, _) in KINDS.items()
     ]
