@@ -5,13 +5,16 @@
 Trains the same 20 steps in each layout, with every option on
 (`small_run.overrides`), and prints per network the largest difference to the
 run on one device: max over tensors of max|difference| / max|weight|. Ends
-with code 1 when a difference is above 1e-5.
+with code 1 when a difference is above 1e-5, and with an error when a layout
+was not what it says, an option was off, or no replica was ever without a
+counted voxel: then the numbers would say nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +24,15 @@ import small_run
 TOLERANCE = 1e-5
 # Scores of whole scans are not compared here.
 LAYOUT_STEPS = ["fit.validation.max_cases=0"]
+REPLICAS = {"none": 1, "mirrored": 2, "multi_worker": 2}
+# What metrics.json shows of an option that is on.
+AT_WORK = (
+    "loss/supervised",
+    "loss/consistency",
+    "loss/soft_dice",
+    "loss/weight_penalty",
+    "schedule/consistency_weight",
+)
 
 
 def main() -> int:
@@ -31,6 +43,8 @@ def main() -> int:
         folder = arguments.work_dir or Path(temporary)
         rows = measure(folder.resolve())
         empty = steps_without_information(folder.resolve())
+    if not empty:
+        raise RuntimeError("no replica was ever without a counted voxel")
     steps = small_run.EPOCHS * small_run.STEPS_PER_EPOCH
     print(f"{'layout':<28}{'student':>10}{'teacher':>10}   after {steps} steps")
     for name, differences in rows.items():
@@ -62,18 +76,37 @@ def measure(folder: Path) -> dict[str, tuple[float, float]]:
 def train(folder: Path, strategy: str, processes: int) -> Path:
     """Train from the beginning; return the run directory."""
     run_dir = folder / f"invariance_{strategy}"
-    if not (run_dir / "config.yaml").exists():
-        command = small_run.fit_command(folder, run_dir, strategy,
-                                        LAYOUT_STEPS)  # fmt: skip
-        environments = (
-            small_run.worker_environments(processes)
-            if strategy == "multi_worker"
-            else [{}]
-        )
-        started = [small_run.start(command, e) for e in environments]
-        for process in started:
-            small_run.finish(process)
+    # What an earlier call left was trained by the code of that time.
+    shutil.rmtree(run_dir, ignore_errors=True)
+    command = small_run.fit_command(folder, run_dir, strategy, LAYOUT_STEPS)
+    environments = (
+        small_run.worker_environments(processes)
+        if strategy == "multi_worker"
+        else [{}]
+    )
+    started = [small_run.start(command, e) for e in environments]
+    for process in started:
+        small_run.finish(process)
+    check_layout(run_dir, strategy)
     return run_dir
+
+
+def check_layout(run_dir: Path, strategy: str) -> None:
+    """Check that a run had the replicas and the options that it stands for.
+
+    Raises:
+        RuntimeError: it had not; its difference would mean nothing.
+    """
+    about = json.loads((run_dir / "run.json").read_text("utf-8"))
+    if about["replicas"] != REPLICAS[strategy]:
+        raise RuntimeError(
+            f"{strategy}: expected {REPLICAS[strategy]} replicas, found "
+            f"{about['replicas']}"
+        )
+    *_, last = json.loads((run_dir / "metrics.json").read_text("utf-8"))
+    off = [name for name in AT_WORK if not last[name] or last[name] <= 0]
+    if off:
+        raise RuntimeError(f"{strategy}: not at work: {', '.join(off)}")
 
 
 def steps_without_information(folder: Path) -> int:

@@ -75,6 +75,7 @@ def summary(kills: list[Kill], strategy: str) -> dict[str, Any]:
     result: dict[str, Any] = {
         "kills": len(kills),
         "identical": sum(kill.identical for kill in kills),
+        "runs_compared": len({kill.run for kill in kills}),
         "strategy": strategy,
         "phases": {p: sum(k.phase == p for k in kills) for p in PHASES},
     }
