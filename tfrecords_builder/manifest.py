@@ -7,7 +7,6 @@ records give equal bytes (times stand in build.log).
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from tfpartial.data.record_schema import SPLITS, TFDS_VERSION
 from tfpartial.data.records import read_cases_file
 from tfpartial.errors import InputError
+from tfpartial.evaluation.table import write_whole
 
 _QUANTILES = ("0.05", "0.5", "0.95")
 
@@ -162,6 +162,4 @@ def write_text(path: Path, text: str) -> None:
     """Write a text atomically, unless the file holds it already."""
     if path.is_file() and path.read_bytes() == text.encode():
         return
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
+    write_whole(path, text)

@@ -17,6 +17,7 @@ from pathlib import Path
 from tfpartial.data.record_schema import SCHEMA_VERSION
 from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
+from tfpartial.evaluation.table import write_whole
 from tfpartial.labels import LabelSpace
 
 PROJECT_FILE = "project.json"
@@ -100,7 +101,13 @@ def check_records_folder(
             f"records_dir {records_dir}: expected a folder, found a file. "
             + _ELSEWHERE
         )
-    found = sorted(path.name for path in records_dir.glob("*"))
+    # A call that was killed while it claimed the folder leaves its draft.
+    draft = f".{PROJECT_FILE}."
+    found = sorted(
+        path.name
+        for path in records_dir.glob("*")
+        if not path.name.startswith(draft)
+    )
     if found:
         listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise InputError(
@@ -122,7 +129,7 @@ def _claim(records_dir: Path, space: LabelSpace, content: str) -> None:
     }
     if content != BUILT:
         project["content"] = content
-    marker.write_text(json.dumps(project, indent=2) + "\n", encoding="utf-8")
+    write_whole(marker, json.dumps(project, indent=2) + "\n")
 
 
 def _check_project(marker: Path, space: LabelSpace, content: str) -> None:

@@ -514,3 +514,23 @@ def test_killed_build_goes_on_where_it_stopped(
     assert not (records_dir / ".work").exists()
     fresh = tiny_experiment(folder, folder / "fresh")
     assert contents(build_records(fresh)) == contents(records_dir)
+
+
+def test_killed_while_it_claims_its_folder(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither half a project.json nor its draft stops the next call."""
+    folder = Path(experiment.records_dir)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            build_records(experiment)
+    (draft,) = folder.iterdir()
+    assert draft.name.startswith(".project.json.")
+    build_records(experiment)
+    assert (folder / "manifest.json").is_file()

@@ -202,19 +202,24 @@ def test_missing_records_are_a_message(declared: Declared) -> None:
 
 
 def test_one_broken_thread_does_not_stop_the_others(
-    declared: Declared, fake: dict, monkeypatch: pytest.MonkeyPatch
+    declared: Declared,
+    fake: dict,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     write = runner_module.write_resolved
 
     def full_disk(experiment: Experiment, path: Path) -> None:
         if path.name == "ace_seed0.yaml":
-            raise OSError("No space left on device")
+            raise OSError(28, os.strerror(28))
         write(experiment, path)
 
     monkeypatch.setattr(runner_module, "write_resolved", full_disk)
     failed = make(declared).run()
     assert set(failed) == {"ace_seed0", "ace_pl_seed0"}
-    assert "No space left" in failed["ace_seed0"]
+    assert "expected space to write" in failed["ace_seed0"]
+    assert "Traceback" not in caplog.text
+    assert len(noted(fake)) == 16  # all others
 
 
 def test_the_reason_is_that_of_the_last_attempt(

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from tfpartial.config import Experiment, load_experiment
-from tfpartial.errors import InputError
+from tfpartial.errors import Faults, InputError
 from tfpartial.phantom import make_phantom
 
 log = logging.getLogger(__name__)
@@ -163,13 +163,15 @@ def _segment_all(
 ) -> None:
     """Segment every case of the databases with a run, as that run predicts.
 
+    Scans that cannot be segmented are logged; the audit then says why.
+
     Raises:
         InputError: no run, or one of another label space.
     """
     from tfpartial.config import label_space_of
     from tfpartial.databases import check_database_names, declared_cases
     from tfpartial.inference.load_network import load_run
-    from tfpartial.inference.predict import run_jobs
+    from tfpartial.inference.predict import segment_jobs
     from tfpartial.inference.provenance import Job
 
     run = load_run(arguments.run_dir)
@@ -195,7 +197,7 @@ def _segment_all(
         for name in arguments.databases or known
         for case in found[name]
     ]
-    run_jobs(jobs, run, run.experiment.predict)
+    segment_jobs(jobs, run, run.experiment.predict, Faults())
 
 
 def experiment_of_run(arguments: argparse.Namespace) -> Experiment:

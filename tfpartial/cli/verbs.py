@@ -163,7 +163,9 @@ def audit(arguments: argparse.Namespace) -> None:
     """
     from tfpartial.cli.stages import run_audit
 
-    run_audit(arguments)
+    lower = f"build.workers or, with --run_dir, {_WINDOW}"
+    with explained("auditing", arguments.out_dir, lower):
+        run_audit(arguments)
 
 
 def demo(arguments: argparse.Namespace) -> None:

@@ -30,8 +30,9 @@ from tfpartial.comparison.progress import Progress
 from tfpartial.comparison.runs import Run
 from tfpartial.config import write_resolved
 from tfpartial.config.comparison import Comparison
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults, InputError, MachineError
 from tfpartial.folder_lock import folder_lock
+from tfpartial.machine import explained
 
 log = logging.getLogger(__name__)
 LAST_LINES = 6
@@ -138,8 +139,12 @@ class Runner:
         """Do one run in a slot of its own; return why it failed."""
         cores = self._slots.get()
         try:
-            return self._stages(run, cores, lock)
-        except Exception as error:  # such as a full disk: the others go on
+            with explained(f"doing {run.name}", self._comparison.output_dir):
+                return self._stages(run, cores, lock)
+        except (InputError, MachineError) as error:  # a full disk: others go on
+            log.error("%s failed: %s", run.name, error)
+            return str(error)
+        except Exception as error:
             log.exception("%s failed", run.name)
             return f"{type(error).__name__}: {error}"
         finally:

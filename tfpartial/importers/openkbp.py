@@ -170,11 +170,15 @@ def _import_case(folder: Path, target: Path) -> list[str]:
     scan, labels, contoured = read_case(folder)
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir()
-    write_volume(hidden / "ct.nii.gz", scan, None)
-    names = {0: "background", **dict(enumerate(ORGANS, start=1))}
-    write_volume(hidden / "labels.nii.gz", labels, names)
-    (hidden / _MARKER).write_text("\n".join(contoured) + "\n")
-    os.rename(hidden, finished)
+    try:
+        write_volume(hidden / "ct.nii.gz", scan, None)
+        names = {0: "background", **dict(enumerate(ORGANS, start=1))}
+        write_volume(hidden / "labels.nii.gz", labels, names)
+        (hidden / _MARKER).write_text("\n".join(contoured) + "\n")
+        os.rename(hidden, finished)
+    finally:
+        # Also when the disk is full: it takes the space that is missing.
+        shutil.rmtree(hidden, ignore_errors=True)
     return contoured
 
 

@@ -222,10 +222,33 @@ def run_jobs(
 ) -> list[Path]:
     """Segment what is not finished; name everything that failed at the end.
 
+    Raises:
+        InputError: as `segment_jobs`; unusable scans, all named, after the
+            good ones were written.
+    """
+    with Faults() as faults:
+        segment_jobs(jobs, run, options, faults)
+    return [job.output for job in jobs]
+
+
+def segment_jobs(
+    jobs: Sequence[Job], run: LoadedRun, options: Predict, faults: Faults
+) -> None:
+    """Segment what is not finished, and can be read.
+
     Every scan is read once before the first is segmented, so that all bad
     ones are known in the first minutes; the good ones are then done.
+
+    Args:
+        jobs: which scans, and where their label maps go.
+        run: the trained run.
+        options: how it predicts.
+        faults: receives those of unusable scans.
+
+    Raises:
+        InputError: the weights are missing or damaged; an output would
+            replace its scan.
     """
-    faults = Faults()
     pending = _unfinished(jobs, run, options, faults)
     network = load_network(run, options.network) if pending else None
     for job, key in tqdm(pending, desc="segment", unit="scan"):
@@ -237,8 +260,6 @@ def run_jobs(
             log.error("%s", fault)
             continue
         Provenance(job.output.parent).add(job.output, key)
-    faults.raise_if_any()
-    return [job.output for job in jobs]
 
 
 def _unfinished(

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import nibabel
 import numpy as np
+
+from tfpartial.volumes.nifti_write import write_bytes
 
 # 0 .. 1 becomes 0 .. 32768; the slope is exact in the header's float32.
 SLOPE = 2.0**-15
@@ -49,9 +50,7 @@ def write_probabilities(
         nibabel.nifti1.Nifti1Extension(6, json.dumps(about).encode())
     )
     data = gzip.compress(image.to_bytes(), compresslevel=3, mtime=0)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_bytes(data)
-    beside.replace(path)
+    write_bytes(path, data)
 
 
 def _quantise(probabilities: np.ndarray) -> np.ndarray:

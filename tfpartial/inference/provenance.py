@@ -6,7 +6,6 @@ In: a prediction and what made it. Out: `provenance.json` in its folder.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tfpartial.config import Predict
 from tfpartial.documents import read_json
 from tfpartial.errors import InputError
 from tfpartial.inference.load_network import LoadedRun, file_hash
+from tfpartial.volumes.nifti_write import write_bytes
 
 FILE_NAME = "provenance.json"
 # Speed only: another value gives the same segmentation.
@@ -100,9 +100,5 @@ class Provenance:
             **key,
             "output_sha256": file_hash(output),
         }
-        beside = self.path.with_name(f".{self.path.name}.tmp")
-        beside.write_text(
-            json.dumps(self.entries, indent=1, sort_keys=True),
-            encoding="utf-8",
-        )
-        os.replace(beside, self.path)
+        text = json.dumps(self.entries, indent=1, sort_keys=True)
+        write_bytes(self.path, text.encode())

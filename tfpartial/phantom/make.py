@@ -65,11 +65,15 @@ def make_phantom(options: Phantom, root: Path) -> None:
         shutil.rmtree(staging, ignore_errors=True)
         cases = [("supine", n) for n in range(1, options.supine_cases + 1)]
         cases += [("prone", n) for n in range(1, options.prone_cases + 1)]
-        for position, number in tqdm(cases, desc="phantom", unit="scan"):
-            _write_case(options, position, number, staging)
-        text = json.dumps(_parameters(options), indent=2)
-        (staging / MARKER).write_text(text + "\n", encoding="utf-8")
-        os.replace(staging, root)
+        try:
+            for position, number in tqdm(cases, desc="phantom", unit="scan"):
+                _write_case(options, position, number, staging)
+            text = json.dumps(_parameters(options), indent=2)
+            (staging / MARKER).write_text(text + "\n", encoding="utf-8")
+            os.replace(staging, root)
+        finally:
+            # Also when the disk is full: it takes the space that is missing.
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def make_case(

@@ -68,15 +68,15 @@ def write_volume(
             nibabel.nifti1.Nifti1Extension(COMMENT_EXTENSION, text.encode())
         )
         # The JSON first: where the volume is, its names are.
-        _write_whole(path.with_name(stem + ".json"), text.encode())
+        write_bytes(path.with_name(stem + ".json"), text.encode())
     data = image.to_bytes()
     if path.name.endswith(".gz"):
         # Without the time of writing: equal volumes are equal files.
         data = gzip.compress(data, GZIP_LEVEL, mtime=0)
-    _write_whole(path, data)
+    write_bytes(path, data)
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
     """Write beside the goal, then rename: a kill leaves no half file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
