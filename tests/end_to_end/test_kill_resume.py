@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import kill_resume
+import numpy as np
 import pytest
 import small_run
+import tensorflow as tf
 from killed_fit import PHASES
 from shrunken import REPOSITORY
 
@@ -50,6 +53,43 @@ def test_the_benchmark_notices_a_run_that_does_not_resume_exactly(
     assert not trial._same(other)
     (other / "metrics.json").write_bytes((one / "metrics.json").read_bytes())
     assert not trial._same(other)
+
+
+def write_run(run_dir: Path, one_bit_in: str = "") -> None:
+    """What a run leaves; one number of one part differs by its last bit."""
+    run_dir.mkdir()
+
+    def value(part: str) -> np.ndarray:
+        plain = np.float32(0.1)
+        other = np.nextafter(plain, np.float32(1))
+        return np.array([plain, other if part == one_bit_in else plain])
+
+    for part in ("metrics", "validation"):
+        text = json.dumps(value(part).astype(float).tolist())
+        (run_dir / f"{part}.json").write_text(text)
+    for part in ("student", "teacher"):
+        with h5py.File(run_dir / f"{part}.weights.h5", "w") as file:
+            file["layer/kernel"] = value(part)
+    variables = {
+        name: tf.Variable(value(name)) for name in ("optimizer", "dropout")
+    }
+    folder = run_dir / "checkpoints" / "epoch-00006"
+    tf.train.Checkpoint(**variables).write(str(folder / "state"))
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["metrics", "validation", "student", "teacher", "optimizer", "dropout"],
+)
+def test_the_last_bit_of_any_part_is_compared(
+    tmp_path: Path, part: str
+) -> None:
+    trial = kill_resume.Trial(tmp_path, "none")
+    write_run(tmp_path / "none_reference")
+    write_run(tmp_path / "equal")
+    write_run(tmp_path / "other", one_bit_in=part)
+    assert trial._same(tmp_path / "equal")
+    assert not trial._same(tmp_path / "other")
 
 
 def test_every_run_is_killed_once_in_each_phase() -> None:

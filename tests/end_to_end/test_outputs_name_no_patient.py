@@ -36,8 +36,21 @@ def test_no_output_names_a_patient(tmp_path: Path) -> None:
         script("evaluate", "--run_dir", run,
                "--predictions_dir", out / "predictions"),
         script("export", "--run_dir", run, "--export_dir", out / "export"),
+        script("pseudo_label", "--config", CONFIG, *declared,
+               "--run_dir", run, "--target_records_dir", out / "pseudo"),
+        script("audit", "--config", CONFIG, *declared,
+               "--run_dir", run, "--out_dir", out / "audit"),
     ]  # fmt: skip
     for text in said:
         assert NAME not in text
     # The only file that says where scans lie: else no run could be repeated.
+    assert files_that_name(out) == ["run/config.yaml"]
+    # What cannot be read is a fault of a file, said by case.
+    damaged = scans / "supine" / "supine_04" / "ct.nii.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    script("audit", "--config", CONFIG, *declared, "--run_dir", run,
+           "--out_dir", out / "audit_again")  # fmt: skip
+    page = (out / "audit_again" / "index.html").read_text("utf-8")
+    assert "phantom_supine/supine_04" in page
+    assert "truncated" in page
     assert files_that_name(out) == ["run/config.yaml"]

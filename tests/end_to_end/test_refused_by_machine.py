@@ -158,6 +158,60 @@ def test_export_on_a_full_disk(
     script("export", *arguments)
 
 
+def arguments_of(
+    name: str, workspace: Path, run: Path, out: Path
+) -> tuple[list[object], list[object]]:
+    """Return a command that writes into `out`, and what changes its output."""
+    config = ["--config", CONFIG, *overrides(workspace)]
+    of_run = ["--run_dir", run, "--split", "test"]
+    predictions = workspace / "predictions_of_machine"
+    return {
+        "predict": ([*of_run, "--predictions_dir", out],
+                    ["predict.network=student"]),
+        "pseudo_label": ([*config, "--run_dir", run,
+                          "--target_records_dir", out],
+                         ["predict.network=student"]),
+        "evaluate": ([*of_run, "--predictions_dir", predictions,
+                      "--out_dir", out],
+                     ["evaluate.tolerance_mm=9"]),
+        "audit": ([*config, "--out_dir", out],
+                  ["--databases", "phantom_prone"]),
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "most_bytes"),
+    [("predict", 700), ("pseudo_label", 20_000), ("evaluate", 300),
+     ("audit", 3_000)],
+)  # fmt: skip
+def test_using_a_run_on_a_full_disk(
+    workspace: Path,
+    finished_run: Path,
+    tmp_path: Path,
+    name: str,
+    most_bytes: int,
+) -> None:
+    """Earlier results stay, nothing half-written does, and on it goes."""
+    if name == "evaluate":
+        script("predict", "--run_dir", finished_run, "--split", "test",
+               "--predictions_dir",
+               workspace / "predictions_of_machine")  # fmt: skip
+    out = tmp_path / "out"
+    arguments, change = arguments_of(name, workspace, finished_run, out)
+    script(name, *arguments)
+    before = files_below(out)
+    message = refused(name, *arguments, *change,
+                      limits={resource.RLIMIT_FSIZE: most_bytes})  # fmt: skip
+    assert "expected space to write" in message
+    assert str(out) in message
+    after = files_below(out)
+    before.pop("build.log", None)  # a line per scan
+    assert {key: after[key] for key in before} == before
+    assert not [key for key in after if "tmp" in key]
+    script(name, *arguments, *change)
+    assert files_below(out) != after
+
+
 @pytest.mark.parametrize("name", ["build_tfrecords", "fit", "export",
                                   "predict"])  # fmt: skip
 def test_a_read_only_folder_is_bad_input(
