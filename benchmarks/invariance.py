@@ -1,6 +1,6 @@
 """The same model whatever the layout: none, two replicas, two processes.
 
-    python benchmarks/invariance.py [--work_dir DIR]
+    python benchmarks/invariance.py [--normalization batch] [--work_dir DIR]
 
 Trains the same 20 steps in each layout, with every option on
 (`small_run.overrides`), and prints per network the largest difference to the
@@ -37,11 +37,13 @@ AT_WORK = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--normalization", default="group",
+                        choices=("group", "instance", "batch"))  # fmt: skip
     parser.add_argument("--work_dir", type=Path, help="default: a temporary")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.work_dir or Path(temporary)
-        rows = measure(folder.resolve())
+        rows = measure(folder.resolve(), arguments.normalization)
         empty = steps_without_information(folder.resolve())
     if not empty:
         raise RuntimeError("no replica was ever without a counted voxel")
@@ -51,6 +53,7 @@ def main() -> int:
         print(f"{name:<28}" + "".join(f"{d:>10.1e}" for d in differences))
     worst = max(max(differences) for differences in rows.values())
     result = {
+        "normalization": arguments.normalization,
         "layouts": 1 + len(rows),
         "steps": steps,
         "steps_in_which_a_replica_counts_nothing": empty,
@@ -61,24 +64,29 @@ def main() -> int:
     return int(worst > TOLERANCE)
 
 
-def measure(folder: Path) -> dict[str, tuple[float, float]]:
+def measure(
+    folder: Path, normalization: str = "group"
+) -> dict[str, tuple[float, float]]:
     """Train in every layout; return the differences to one device."""
     small_run.prepare(folder)
-    one = train(folder, "none", 1)
+    one = train(folder, "none", 1, normalization)
+    mirrored = train(folder, "mirrored", 1, normalization)
+    workers = train(folder, "multi_worker", 2, normalization)
     return {
-        "mirrored, 2 replicas": compare(one, train(folder, "mirrored", 1)),
-        "multi_worker, 2 processes": compare(
-            one, train(folder, "multi_worker", 2)
-        ),
+        "mirrored, 2 replicas": compare(one, mirrored),
+        "multi_worker, 2 processes": compare(one, workers),
     }
 
 
-def train(folder: Path, strategy: str, processes: int) -> Path:
+def train(
+    folder: Path, strategy: str, processes: int, normalization: str
+) -> Path:
     """Train from the beginning; return the run directory."""
-    run_dir = folder / f"invariance_{strategy}"
+    run_dir = folder / f"invariance_{normalization}_{strategy}"
     # What an earlier call left was trained by the code of that time.
     shutil.rmtree(run_dir, ignore_errors=True)
-    command = small_run.fit_command(folder, run_dir, strategy, LAYOUT_STEPS)
+    more = [*LAYOUT_STEPS, f"network.normalization={normalization}"]
+    command = small_run.fit_command(folder, run_dir, strategy, more)
     environments = (
         small_run.worker_environments(processes)
         if strategy == "multi_worker"

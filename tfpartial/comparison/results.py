@@ -8,8 +8,8 @@ scores per case, learning curves, the figure of predictions.
 from __future__ import annotations
 
 import csv
+import io
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +28,11 @@ from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.groups import stored_names
 from tfpartial.evaluation.predictions import prediction_path
-from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
+from tfpartial.evaluation.table import (
+    SCORES_FILE,
+    read_evaluation,
+    write_whole,
+)
 from tfpartial.reporting import (
     ScanRow,
     systems_table,
@@ -102,8 +106,9 @@ def _write_false_positives(finished: Sequence[Run], path: Path) -> None:
                 [run.name, network, *where, *count]
                 for where, count in counts.items()
             ]
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_whole(path, text.getvalue())
 
 
 def _copy_scores(finished: Sequence[Run], folder: Path) -> None:
@@ -113,7 +118,7 @@ def _copy_scores(finished: Sequence[Run], folder: Path) -> None:
         for network in run.networks:
             name = f"{run.name}_{network}.csv"
             source = run.predictions(network) / SCORES_FILE
-            shutil.copyfile(source, folder / name)
+            write_whole(folder / name, source.read_text("utf-8"))
 
 
 def _write_curves(

@@ -70,8 +70,12 @@ def claim_run_dir(
         # The splits file of the config may be gone when the run is repeated.
         text = json.dumps(_splits_of(stores), indent=1)
         write_whole(run_dir / "splits.json", text)
-        write_resolved(experiment, run_dir / ".config.tmp")
-        os.replace(run_dir / ".config.tmp", config)
+        beside = run_dir / ".config.tmp"
+        try:
+            write_resolved(experiment, beside)
+            os.replace(beside, config)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def hash_of_records(stores: dict[str, RecordStore]) -> dict[str, str]:
