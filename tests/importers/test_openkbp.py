@@ -134,6 +134,22 @@ def test_a_finished_case_is_not_converted_again(tmp_path):
     }
 
 
+def test_a_full_disk_leaves_no_half_case(tmp_path, monkeypatch):
+    write_patient(tmp_path / "raw" / "pt_1", Mandible=[3])
+    target = tmp_path / "out"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tfpartial.importers.openkbp.write_volume", full)
+        with pytest.raises(OSError, match="No space"):
+            import_openkbp(tmp_path / "raw", target)
+    assert list(target.iterdir()) == []
+    import_openkbp(tmp_path / "raw", target)
+    assert (target / "pt_1" / "ct.nii.gz").is_file()
+
+
 def test_the_written_database_says_what_each_case_annotates(tmp_path):
     source, target = tmp_path / "raw", tmp_path / "out"
     write_patient(source / "pt_1", **{organ: [1] for organ in ORGANS})

@@ -136,3 +136,21 @@ def test_records_without_their_manifest_are_refused(folder: Path) -> None:
     (folder / "records" / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"manifest\.json: expected a file"):
         claim(declared(folder), folder)
+
+
+def test_a_full_disk_leaves_no_half_config(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "run" / "config.yaml").unlink()
+
+    def full(_: Experiment, path: Path) -> None:
+        path.write_text("label_space: [")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tfpartial.training.run_dir.write_resolved", full)
+        with pytest.raises(OSError, match="No space"):
+            claim(declared(folder), folder)
+    assert not [p for p in (folder / "run").iterdir() if "config" in p.name]
+    claim(declared(folder), folder)
+    assert (folder / "run" / "config.yaml").is_file()
