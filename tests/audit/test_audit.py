@@ -17,7 +17,13 @@ from tiny_records import (
     write_nifti,
 )
 
-from tfpartial.audit import KINDS, AuditResult, audit, summary_lines
+from tfpartial.audit import (
+    KINDS,
+    AuditResult,
+    Finding,
+    audit,
+    summary_lines,
+)
 from tfpartial.audit.page import html_page
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
@@ -252,3 +258,39 @@ def test_a_range_of_one_value_is_that_value(
     audit(experiment, tmp_path / "out")
     page = (tmp_path / "out/index.html").read_text("utf-8")
     assert "<td>3 × 3 × 3</td>" in page
+
+
+def test_what_a_database_does_not_annotate_is_no_disagreement(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """Its background says nothing of bone, whatever a network sees there."""
+    declared = experiment.model_dump()
+    del declared["databases"][1]["values"]["bone"]
+    for mask in (tmp_path / "part").glob("*/segmentations/bone.nii.gz"):
+        mask.unlink()
+    predicted = np.full_like(tiny_scan(10)[1], 1)
+    write_nifti(tmp_path / "pred/part/p0.nii.gz", predicted, AFFINE)
+    result = audit(
+        Experiment.model_validate(declared),
+        tmp_path / "out",
+        predictions_dir=tmp_path / "pred",
+    )
+    assert result.predicted_cases == 1
+    assert {row.label for row in result.disagreement} == {"left+right"}
+    assert "bone" not in {f.label for f in result.of_kind("disagreement")}
+    cells = {(c.database, c.label) for c in result.cells}
+    assert ("part", "bone") not in cells
+
+
+def test_the_page_shows_what_was_declared_and_runs_nothing(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    declared = experiment.model_dump()
+    declared["databases"][0]["licence"] = "CC BY <3.0> & more"
+    result = audit(Experiment.model_validate(declared), tmp_path / "out")
+    page = (tmp_path / "out/index.html").read_text("utf-8")
+    assert "CC BY &lt;3.0&gt; &amp; more" in page
+    hostile = Finding("files", "full", "f0", "", 1.0, "<script>LEAK:</script>")
+    page = html_page(replace(result, findings=(hostile,)), {hostile: b"png"})
+    assert page.count("&lt;script&gt;<span class='leak'>LEAK:</span>") == 2
+    assert "<script>" not in page

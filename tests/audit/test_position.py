@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tfpartial.audit.coarse import coarse_copy
+from tfpartial.audit.measures import patient_affine
 from tfpartial.audit.position import couch_side, position_findings
 from tfpartial.config import Phantom
 from tfpartial.phantom.make import make_case
@@ -23,6 +27,16 @@ def test_the_couch_of_the_phantom(position: str, side: str) -> None:
     turned = np.diag([-1.0, -1, 1, 1]) @ scan.affine
     other = {"posterior": "anterior", "anterior": "posterior"}[side]
     assert couch_side(coarse_copy(Volume(scan.array, turned))) == other
+
+
+def test_the_declared_turn_comes_before_the_couch() -> None:
+    """A scanner that was not told lays the patient on the back."""
+    scan, _ = make_case(OPTIONS, "prone", 1)
+    of_scanner = np.diag([-1.0, -1, 1, 1]) @ scan.affine
+    for turned, side in ((True, "anterior"), (False, "posterior")):
+        case: Any = SimpleNamespace(prone_turn=turned)
+        patient = Volume(scan.array, patient_affine(case, of_scanner))
+        assert couch_side(coarse_copy(patient)) == side
 
 
 def test_no_couch_no_verdict() -> None:
