@@ -260,26 +260,38 @@ def test_a_range_of_one_value_is_that_value(
     assert "<td>3 × 3 × 3</td>" in page
 
 
-def test_what_a_database_does_not_annotate_is_no_disagreement(
+def test_what_a_case_does_not_annotate_is_no_disagreement(
     experiment: Experiment, tmp_path: Path
 ) -> None:
     """Its background says nothing of bone, whatever a network sees there."""
+    change_labels(tmp_path / "full/f0/labels.nii.gz", v1=0)
+    predicted = np.full_like(tiny_scan(0)[1], 1)
+    for case in ("f0", "f1"):
+        write_nifti(tmp_path / f"pred/full/{case}.nii.gz", predicted, AFFINE)
     declared = experiment.model_dump()
-    del declared["databases"][1]["values"]["bone"]
-    for mask in (tmp_path / "part").glob("*/segmentations/bone.nii.gz"):
-        mask.unlink()
-    predicted = np.full_like(tiny_scan(10)[1], 1)
-    write_nifti(tmp_path / "pred/part/p0.nii.gz", predicted, AFFINE)
+    declared["databases"][0]["cases"] = {"f0": {"annotated": ["left", "right"]}}
     result = audit(
         Experiment.model_validate(declared),
         tmp_path / "out",
         predictions_dir=tmp_path / "pred",
     )
-    assert result.predicted_cases == 1
-    assert {row.label for row in result.disagreement} == {"left+right"}
-    assert "bone" not in {f.label for f in result.of_kind("disagreement")}
-    cells = {(c.database, c.label) for c in result.cells}
-    assert ("part", "bone") not in cells
+    assert result.predicted_cases == 2
+    bone = [f.case for f in result.of_kind("disagreement") if f.label == "bone"]
+    assert bone == ["f1"]
+
+
+def test_a_prediction_on_another_grid_is_a_finding(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    predicted = tiny_scan(0)[1][:-1]
+    write_nifti(tmp_path / "pred/full/f0.nii.gz", predicted, AFFINE)
+    result = audit(
+        experiment, tmp_path / "out", predictions_dir=tmp_path / "pred"
+    )
+    (finding,) = result.of_kind("files")
+    assert finding.where == "full/f0"
+    assert finding.text.startswith("the prediction: expected the shape of")
+    assert str(tmp_path) not in finding.text
 
 
 def test_the_page_shows_what_was_declared_and_runs_nothing(

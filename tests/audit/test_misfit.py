@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from synthetic import case_of, structure
 
-from tfpartial.audit.misfit import best_shift, misfit_finding, misfits
+from tfpartial.audit.misfit import (
+    best_shift,
+    expected_hu,
+    misfit_finding,
+    misfits,
+)
 from tfpartial.audit.outliers import all_scores
 from tfpartial.volumes import Volume
 
@@ -45,6 +50,22 @@ def test_a_case_of_one_structure_is_left_to_the_outliers() -> None:
         for n in range(12)
     ]
     assert misfits(all_scores(cases)) == {}
+
+
+def test_the_usual_hu_are_those_of_the_same_database() -> None:
+    """Contrast medium in one of two databases."""
+    cases = [
+        case_of(database, f"c{n}", structure("s", hu=NORMAL + offset + n))
+        for database, offset in (("plain", 0), ("contrast", 100))
+        for n in range(9)
+    ]
+    scores = all_scores(cases)
+    # Percentiles 5, 50 and 95 of the fifth of nine cases.
+    for database, offset in (("plain", 0), ("contrast", 100)):
+        centres, deviations = expected_hu(scores, database)["s"]
+        np.testing.assert_allclose(centres, NORMAL[[0, 2, 4]] + offset + 4)
+        np.testing.assert_allclose(deviations, [30, 10, 30])  # the floors
+    assert set(expected_hu(scores, "another")) == {"s"}
 
 
 def test_the_shift_is_found_and_said() -> None:
