@@ -20,6 +20,8 @@ import numpy as np
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIG = REPOSITORY / "configs" / "phantom.yaml"
 EPOCHS, STEPS_PER_EPOCH = 4, 5
+# Usually seconds: a training that takes longer waits for something.
+LONGEST_SECONDS = 900.0
 SPLITS = {
     "phantom_supine": {
         "train": ["supine_01", "supine_02"],
@@ -119,8 +121,20 @@ def start(
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """Return what a process printed, once it has ended with success."""
-    printed, _ = process.communicate()
+    """Return what a process printed, once it has ended with success.
+
+    Raises:
+        RuntimeError: it failed, or has not ended after 15 minutes and was
+            killed; with what it printed.
+    """
+    try:
+        printed, _ = process.communicate(timeout=LONGEST_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        printed, _ = process.communicate()
+        raise RuntimeError(
+            f"no end after {LONGEST_SECONDS:g} s:\n{printed}"
+        ) from None
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode}:\n{printed}")
     return printed
