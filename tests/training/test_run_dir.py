@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tensorflow as tf
 import yaml
 from tiny_records import SPLITS, tiny_experiment
 
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
 from tfpartial.training.run_dir import claim_run_dir
+from tfpartial.training.runtime import describe_run
 
 
 @pytest.fixture
@@ -154,3 +156,27 @@ def test_a_full_disk_leaves_no_half_config(
     assert not [p for p in (folder / "run").iterdir() if "config" in p.name]
     claim(declared(folder), folder)
     assert (folder / "run" / "config.yaml").is_file()
+
+
+def test_later_calls_are_listed_below_what_began_the_run(folder: Path) -> None:
+    began = json.loads((folder / "run" / "run.json").read_text())
+    assert "resumed" not in began
+    for calls in (1, 2):
+        claim(declared(folder), folder)
+        about = json.loads((folder / "run" / "run.json").read_text())
+        assert len(about.pop("resumed")) == calls
+        assert about == began
+
+
+def test_variables_that_choose_kernels_are_part_of_the_description(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
+    about = describe_run("none", strategy)
+    assert about["environment"]["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    assert "/home/somebody" not in json.dumps(about)
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    about = describe_run("none", strategy)
+    assert "TF_ENABLE_ONEDNN_OPTS" not in about["environment"]
