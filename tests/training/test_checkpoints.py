@@ -18,7 +18,7 @@ from networks import NAMES, batch, conv_network
 from tfpartial.errors import InputError
 from tfpartial.training import checkpoint_files as files
 from tfpartial.training.checkpoints import Checkpoints
-from tfpartial.training.mean_teacher import MeanTeacher
+from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
 
 State = list[np.ndarray]
 
@@ -285,7 +285,8 @@ def test_a_failed_save_leaves_the_old_ones_and_no_rubbish(
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", refuse)
+    # After the files of the checkpoint are written, before they have a name.
+    monkeypatch.setattr(files, "_flush", refuse)
     saver = checkpoints_of(make_model(), run_dir)
     with pytest.raises(OSError, match="No space left"):
         saver.on_epoch_end(3)
@@ -363,3 +364,34 @@ def test_checksums_that_leave_the_data_out_are_damage(run) -> None:
     del sums["state.data-00000-of-00001"]
     path.write_text(json.dumps(sums))
     assert restored(run_dir)[0] == 2
+
+
+def test_every_file_is_flushed_before_the_checkpoint_has_its_name(
+    run, monkeypatch
+) -> None:
+    run_dir, _ = run
+    flushed: list[tuple[str, bool]] = []
+    place = run_dir / "checkpoints" / "epoch-00004"
+    real = os.fsync
+
+    def noted(number: int) -> None:
+        name = Path(os.readlink(f"/proc/self/fd/{number}")).name
+        flushed.append((name, place.exists()))
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    checkpoints_of(make_model(), run_dir).on_epoch_end(3)
+    assert {(name, False) for name in FILES[:2]} <= set(flushed)
+    assert (".epoch.tmp", False) in flushed
+    assert flushed[-1] == ("checkpoints", True)
+
+
+def test_weights_that_are_not_finite_are_not_saved(run) -> None:
+    run_dir, states = run
+    model = make_model()
+    model.student.weights[0].assign(model.student.weights[0] * np.nan)
+    with pytest.raises(NonFiniteLossError, match="epoch 4: student"):
+        checkpoints_of(model, run_dir).on_epoch_end(3)
+    step, state = restored(run_dir)
+    assert step == 3
+    assert same(state, states[3])
