@@ -59,7 +59,7 @@ def test_the_table_is_made_once_and_told_again(workspace: Path) -> None:
     # What is trained is not mixed with what would be trained otherwise.
     other = [*shared, "experiment.fit.epochs=1"]
     text = script("table", "--config", config, *other, expect=2)
-    assert "holds a run of other settings" in text
+    assert "found one of others. Choose another output_dir" in text
     after = (workspace / "comparison/journal/pl_seed0.json").read_bytes()
     assert after == before
 
