@@ -1,11 +1,16 @@
 # make demo   the whole path on the built-in phantom (environment included)
 # make test   linters, types, import contract, all tests
 # make test-fast   the same without tests marked slow
+# make bench  every speed against its floor or a peer's (PyTorch, MONAI), with
+#             an environment of its own; rewrites the table of the results
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+BENCH_VENV ?= .venv-bench
+# Peers, never dependencies of the package.
+PEERS := torch==2.13.0 monai==1.6.1
 
-.PHONY: demo test test-fast check env clean
+.PHONY: demo test test-fast bench check env clean
 
 env: $(VENV)/.ready
 
@@ -34,5 +39,18 @@ test: check
 test-fast: check
 	$(BIN)/python -m pytest -m "not slow"
 
+$(BENCH_VENV)/.ready: requirements.lock setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check \
+	    -r requirements.lock
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check \
+	    $(PEERS)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check \
+	    --no-deps --editable .
+	touch $@
+
+bench: $(BENCH_VENV)/.ready
+	$(BENCH_VENV)/bin/python benchmarks/run_all.py
+
 clean:
-	rm -rf $(VENV) runs records phantom
+	rm -rf $(VENV) $(BENCH_VENV) runs records phantom

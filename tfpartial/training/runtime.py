@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import platform
-import subprocess
-from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -16,6 +13,7 @@ from tensorflow.compiler.xla.tsl.protobuf import coordination_config_pb2
 from tensorflow.python.eager import context
 
 from tfpartial.errors import InputError
+from tfpartial.provenance import git_commit, version
 
 _OUT_OF_TOUCH_SECONDS = 25
 StrategyName = Literal["none", "mirrored", "multi_worker"]
@@ -186,7 +184,7 @@ def describe_run(
         "strategy": strategy_name,
         "devices": list(strategy.extended.worker_devices),
         "replicas": strategy.num_replicas_in_sync,
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
@@ -200,26 +198,3 @@ def describe_run(
         },
         "git_commit": git_commit(),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def git_commit() -> str | None:
-    """Return commit (with "-dirty") of the checkout this file stands in."""
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip() or None

@@ -1,0 +1,96 @@
+"""The harness of the speed benchmarks: order, ratios, the table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import measure
+import pytest
+import run_all
+
+
+def test_sides_run_in_turn_after_a_warm_up() -> None:
+    calls: list[str] = []
+    seconds = measure.in_turn(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")},
+        repeats=3,
+        warmup=1,
+    )
+    assert "".join(calls) == "ba" + "ab" + "ba" + "ab"
+    assert [len(values) for values in seconds.values()] == [3, 3]
+    assert all(v > 0 for values in seconds.values() for v in values)
+
+
+def test_a_ratio_is_of_neighbours_not_of_medians() -> None:
+    # The machine is twice as slow in the second round, for both sides.
+    seconds = {"a": [1.0, 4.0, 3.0], "b": [2.0, 8.0, 6.0]}
+    assert measure.ratio(seconds, "a", "b") == 0.5
+    # Medians would say 5 / 2.
+    seconds = {"a": [1.0, 5.0, 9.0], "b": [2.0, 2.0, 90.0]}
+    assert measure.ratio(seconds, "a", "b") == 0.5
+
+
+def test_summary() -> None:
+    assert measure.summary([3.0, 1.0, 2.0]) == {
+        "median_s": 2.0,
+        "p90_s": pytest.approx(2.8),
+        "repeats": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "at_least", "met"),
+    [(2.0, 1.6, True, True), (1.5, 1.6, True, False), (1.6, 1.6, True, True),
+     (1.0, 1.1, False, True), (1.2, 1.1, False, False),
+     (1.2, None, True, None)],
+)  # fmt: skip
+def test_targets(
+    value: float, limit: float | None, at_least: bool, met: bool | None
+) -> None:
+    assert measure.Target("x", value, limit, at_least).met is met
+
+
+def test_report_is_one_line_of_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    measure.report(
+        "some", {"ours": [1.0, 2.0]},
+        [measure.Target("ours / theirs", 0.5, 1.1, at_least=False)],
+        {"same": True}, megabytes=3,
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    line = json.loads(printed)
+    assert line["benchmark"] == "some"
+    assert line["sides"]["ours"]["median_s"] == 1.5
+    assert line["targets"][0]["met"] is True
+    assert line["checked"] == {"same": True}
+    assert line["megabytes"] == 3
+    assert {"device", "cores", "versions", "commit"} <= set(line)
+
+
+def test_the_table_replaces_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(f"before\n{run_all.BEGIN}\nold\n{run_all.END}\nafter\n")
+    monkeypatch.setattr(run_all, "PAGE", page)
+    monkeypatch.setattr(run_all, "RESULTS", tmp_path / "p" / "results.json")
+    target = {"what": "ours / theirs", "value": 1.234, "limit": 1.1,
+              "at_least": False, "met": False}  # fmt: skip
+    run_all.write({"pipeline": {"targets": [target]}})
+    text = page.read_text()
+    assert "old" not in text
+    assert text.startswith("before\n")
+    assert text.endswith("\nafter\n")
+    row = "| `pipeline.py` | ours / theirs | 1.23 | ≤ 1.1 | **no** |"
+    assert row in text
+    run_all.write({"pipeline": {"targets": [target]}})
+    assert page.read_text() == text
+    assert list(json.loads(run_all.RESULTS.read_text())) == ["pipeline"]
+
+
+def test_every_benchmark_of_the_list_is_there() -> None:
+    for name in run_all.BENCHMARKS:
+        assert (run_all.REPOSITORY / "benchmarks" / f"{name}.py").is_file()
