@@ -1,0 +1,326 @@
+"""One training step of `unet3d` against the same network in PyTorch.
+
+    python benchmarks/train_step.py [--quick]
+
+Ours is what `fit` calls per step (a batch that is there already, metrics and
+the check of the loss included), deterministic as by default. The peer has the
+same layers, weights and batch, cross entropy, AdamW (fused), the faster of its
+two memory formats; where every label is annotated our loss is the same
+function, so that loss and gradient must agree. The ceiling is a float32 matrix
+product in the same turns. Each framework has a process and two threads of its
+own. A second network has the Mean Teacher's dropout, with a teacher and
+without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from measure import Seconds, Target, in_turn, ratio, report
+from other_process import OtherProcess
+
+THREADS = 2
+# Sums of some million products in another order, and in bfloat16.
+SAME, SAME_BFLOAT16 = 1e-3, 0.05
+MATRIX_PRODUCTS = 4  # about as long as a step
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of network, batch and the matrix product."""
+
+    filters: tuple[int, ...] = (16, 32, 64, 128)
+    patch: int = 64
+    batch: int = 2
+    labels: int = 8
+    matrix: int = 3000
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train the network.
+
+    The dropout rates are those of the Mean Teacher systems: all hidden stages
+    but the first two.
+    """
+
+    precision: str = "float32"
+    normalization: str = "group"
+    dropout: bool = False
+    teacher: bool = False
+
+
+VARIANTS = {
+    "float32": Variant(),
+    "bfloat16": Variant(precision="bfloat16"),
+    "batch norm": Variant(normalization="batch"),
+    "dropout": Variant(dropout=True),
+    "dropout and teacher": Variant(dropout=True, teacher=True),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="toy size")
+    quick = parser.parse_args(arguments).quick
+    sizes = Sizes((4, 8), 16, 2, 3, 100) if quick else Sizes()
+    repeats, warmup = (2, 1) if quick else (20, 2)
+    with OtherProcess(our_calls, sizes) as ours:
+        sides: dict[str, Callable[[], object]] = {
+            name: partial(ours, "step", name) for name in VARIANTS
+        }
+        sides["matrix product"] = partial(ours, "matrix product")
+        exact, rounded = ours("loss", "float32"), ours("loss", "bfloat16")
+        checked = {"bfloat16 loss": _relative(rounded[0], exact[0])}
+        flop = {name: ours("flop", name) for name in ("float32", "batch norm")}
+        more: dict[str, Any] = {"sizes": asdict(sizes), "flop": flop}
+        if importlib.util.find_spec("torch") is None:
+            more["skipped"] = "PyTorch is not installed"
+            seconds = in_turn(sides, repeats, warmup)
+        else:
+            with OtherProcess(torch_calls, sizes, ours("weights")) as theirs:
+                checked |= _compare(exact, theirs("loss"))
+                more["PyTorch format"] = fastest = theirs("fastest format")
+                sides["PyTorch"] = partial(theirs, "step", fastest)
+                seconds = in_turn(sides, repeats, warmup)
+    report(
+        "train_step", seconds, targets(seconds, flop, sizes), checked, **more
+    )
+    limits = {"bfloat16 loss": SAME_BFLOAT16}
+    return int(any(not value <= limits.get(what, SAME)
+                   for what, value in checked.items()))  # fmt: skip
+
+
+def targets(
+    seconds: Seconds, flop: dict[str, float], sizes: Sizes
+) -> list[Target]:
+    """Return every ratio of the run with its limit."""
+    product = MATRIX_PRODUCTS * 2.0 * sizes.matrix**3
+
+    def share(name: str) -> float:
+        return flop[name] / product * ratio(seconds, "matrix product", name)
+
+    found = [
+        Target("convolution FLOP/s, group norm / matrix product, float32",
+               share("float32"), 0.55),
+        Target("convolution FLOP/s, batch norm / matrix product, float32",
+               share("batch norm"), 0.65),
+        Target("patches/s, bfloat16 / float32",
+               ratio(seconds, "float32", "bfloat16"), 1.25),
+        Target("time, with teacher / without (dropout in both)",
+               ratio(seconds, "dropout and teacher", "dropout"), 1.35,
+               at_least=False),
+        Target("time, with dropout / without",
+               ratio(seconds, "dropout", "float32")),
+    ]  # fmt: skip
+    if "PyTorch" in seconds:
+        peer = Target("patches/s, tfpartial / PyTorch, float32",
+                      ratio(seconds, "PyTorch", "float32"), 1.6)  # fmt: skip
+        found.insert(0, peer)
+    return found
+
+
+def _relative(value: float, reference: float) -> float:
+    return abs(value - reference) / abs(reference)
+
+
+def _compare(ours: Sequence[float], theirs: Sequence[float]) -> dict:
+    names = ("loss", "gradient norm")
+    return {
+        f"{name}, tfpartial and PyTorch": _relative(a, b)
+        for name, a, b in zip(names, ours, theirs, strict=True)
+    }
+
+
+def example(sizes: Sizes) -> dict[str, np.ndarray]:
+    """Return a batch in which every label is annotated."""
+    rng = np.random.default_rng(0)
+    shape = (sizes.batch, *(sizes.patch,) * 3)
+    table = np.eye(sizes.labels, dtype=bool)
+    return {
+        "image": rng.normal(size=(*shape, 1)).astype(np.float32),
+        "labels": rng.integers(0, sizes.labels, shape).astype(np.uint8),
+        "candidates": np.stack([table] * sizes.batch),
+        "resolved_labels": np.ones((sizes.batch, sizes.labels), bool),
+        "row": np.arange(sizes.batch, dtype=np.int32),
+    }
+
+
+def our_calls(sizes: Sizes) -> dict[str, Callable[..., Any]]:
+    """Return the calls of the process that trains with TensorFlow."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    batch = {k: tf.constant(v) for k, v in example(sizes).items()}
+    models = {name: build(v, sizes) for name, v in VARIANTS.items()}
+    steps = {name: model.make_train_function()
+             for name, model in models.items()}  # fmt: skip
+    a = tf.random.stateless_normal((sizes.matrix,) * 2, [0, 1])
+    # As they are before the first step.
+    losses = {name: loss_and_norm(models[name], batch)
+              for name in ("float32", "bfloat16")}  # fmt: skip
+    weights = {
+        layer.name: layer.get_weights()
+        for layer in models["float32"].student.layers
+        if layer.weights
+    }
+
+    def step(name: str) -> None:
+        steps[name](itertools.repeat(batch))
+
+    def multiply() -> None:
+        for _ in range(MATRIX_PRODUCTS):
+            tf.matmul(a, a).numpy()
+
+    return {
+        "step": step,
+        "matrix product": multiply,
+        "loss": losses.__getitem__,
+        "flop": lambda name: training_flop(models[name].student, sizes),
+        "weights": lambda: weights,
+    }
+
+
+def build(variant: Variant, sizes: Sizes) -> Any:
+    """Build and compile a model as `fit` does."""
+    import keras
+
+    from tfpartial.models import build_network
+    from tfpartial.training.mean_teacher import MeanTeacher
+    from tfpartial.training.runtime import set_up_determinism
+
+    set_up_determinism(0, variant.precision)
+
+    def network(name: str) -> keras.Model:
+        stages = 2 * len(sizes.filters) - 1
+        return build_network(
+            "unet3d",
+            num_labels=sizes.labels,
+            seed=0,
+            model_name=name,
+            filters=sizes.filters,
+            normalization=variant.normalization,
+            dropout=[0.5] * (stages - 2) if variant.dropout else [],
+        )
+
+    model = MeanTeacher(
+        network("student"),
+        network("teacher") if variant.teacher else None,
+        [str(label) for label in range(sizes.labels)],
+    )
+    optimizer = keras.optimizers.AdamW(1e-3)
+    model.compile(optimizer=optimizer, jit_compile=False)
+    optimizer.build(model.student.trainable_variables)
+    return model
+
+
+def loss_and_norm(model: Any, batch: Any) -> tuple[float, float]:
+    """Return the supervised loss and the norm of its gradient."""
+    import tensorflow as tf
+
+    from tfpartial.losses import candidate_cross_entropy, informative_voxels
+    from tfpartial.losses.reduction import scalar, weighted_sum
+
+    labels, candidates = batch["labels"], batch["candidates"]
+    with tf.GradientTape() as tape:
+        logits = model.student(batch["image"], training=True)
+        losses = candidate_cross_entropy(labels, logits, candidates)
+        counted = informative_voxels(labels, candidates)
+        loss = scalar(weighted_sum(losses, counted))
+    gradients = tape.gradient(loss, model.student.trainable_variables)
+    return float(loss), float(tf.linalg.global_norm(gradients))
+
+
+def training_flop(network: Any, sizes: Sizes) -> float:
+    """Return the FLOP of all convolutions in one step.
+
+    Forward, gradient of the kernel and gradient of the input are equally many
+    products; there is no gradient of the image.
+    """
+    import keras
+
+    image = np.zeros((sizes.batch, *(sizes.patch,) * 3, 1), np.float32)
+    layers = [x for x in network.layers
+              if isinstance(x, (keras.layers.Conv3D,
+                                keras.layers.Conv3DTranspose))]  # fmt: skip
+    tensors = [x for layer in layers for x in (layer.input, layer.output)]
+    shapes = iter(
+        keras.Model(network.inputs, tensors).compute_output_shape(image.shape)
+    )
+    total = 0.0
+    for layer, before, after in zip(layers, shapes, shapes, strict=True):
+        transposed = isinstance(layer, keras.layers.Conv3DTranspose)
+        voxels = math.prod((before if transposed else after)[:-1])
+        forward = 2.0 * voxels * math.prod(layer.kernel.shape)
+        total += forward * (2 if layer.input is network.inputs[0] else 3)
+    return total
+
+
+def torch_calls(
+    sizes: Sizes, weights: dict[str, list[np.ndarray]]
+) -> dict[str, Callable[..., Any]]:
+    """Return the calls of the process that trains with PyTorch."""
+    import torch
+
+    torch.set_num_threads(THREADS)
+    batch = example(sizes)
+    formats = {"contiguous": torch.contiguous_format,
+               "channels last": torch.channels_last_3d}  # fmt: skip
+    losses, steps = {}, {}
+    for name, layout in formats.items():
+        losses[name], steps[name] = torch_step(sizes, weights, batch, layout)
+
+    def fastest_format() -> str:
+        seconds = in_turn(steps, repeats=2, warmup=1)
+        return min(seconds, key=lambda name: min(seconds[name]))
+
+    return {
+        "step": lambda name: steps[name](),
+        "fastest format": fastest_format,
+        "loss": lambda: losses["contiguous"],
+    }
+
+
+def torch_step(
+    sizes: Sizes, weights: dict, batch: dict[str, np.ndarray], layout: Any
+) -> tuple[tuple[float, float], Callable[[], None]]:
+    """Return loss and gradient norm before the first step, and the step."""
+    import torch
+    from torch_networks import UNet3D
+
+    network = UNet3D(sizes.filters, sizes.labels, "group")
+    network.copy_weights(weights)
+    network.to(memory_format=layout)
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
+    image = torch.from_numpy(batch["image"]).permute(0, 4, 1, 2, 3)
+    image = image.contiguous(memory_format=layout)
+    labels = torch.from_numpy(batch["labels"].astype(np.int64))
+
+    def gradient() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.cross_entropy(network(image), labels)
+        loss.backward()
+        return loss.item()
+
+    def step() -> None:
+        gradient()
+        optimizer.step()
+
+    loss = gradient()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters()])
+    return (loss, float(norm)), step
+
+
+if __name__ == "__main__":
+    sys.exit(main())
