@@ -64,7 +64,10 @@ class UNet3D(Named):
     """`unet3d` with strided and transposed convolutions, without dropout."""
 
     def __init__(
-        self, filters: Sequence[int], num_labels: int, normalization: str
+        self,
+        filters: Sequence[int],
+        num_labels: int,
+        normalization: str = "group",
     ) -> None:
         super().__init__()
         self.filters = tuple(filters)
@@ -220,10 +223,10 @@ class _Bias(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.zeros(width, 1, 1, 1))
+        self.weight = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.weight
+        return x + self.weight.view(-1, 1, 1, 1)
 
 
 def _add_centre(later: Tensor, earlier: Tensor, crop: int) -> Tensor:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import itertools
-import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from measure import Seconds, Target, in_turn, ratio, report
+from network_flop import training_flop
 from other_process import OtherProcess
 
 THREADS = 2
@@ -187,7 +187,9 @@ def our_calls(sizes: Sizes) -> dict[str, Callable[..., Any]]:
         "step": step,
         "matrix product": multiply,
         "loss": losses.__getitem__,
-        "flop": lambda name: training_flop(models[name].student, sizes),
+        "flop": lambda name: training_flop(
+            models[name].student, batch["image"].shape
+        ),
         "weights": lambda: weights,
     }
 
@@ -242,44 +244,25 @@ def loss_and_norm(model: Any, batch: Any) -> tuple[float, float]:
     return float(loss), float(tf.linalg.global_norm(gradients))
 
 
-def training_flop(network: Any, sizes: Sizes) -> float:
-    """Return the FLOP of all convolutions in one step.
-
-    Forward, gradient of the kernel and gradient of the input are equally many
-    products; there is no gradient of the image.
-    """
-    import keras
-
-    image = np.zeros((sizes.batch, *(sizes.patch,) * 3, 1), np.float32)
-    layers = [x for x in network.layers
-              if isinstance(x, (keras.layers.Conv3D,
-                                keras.layers.Conv3DTranspose))]  # fmt: skip
-    tensors = [x for layer in layers for x in (layer.input, layer.output)]
-    shapes = iter(
-        keras.Model(network.inputs, tensors).compute_output_shape(image.shape)
-    )
-    total = 0.0
-    for layer, before, after in zip(layers, shapes, shapes, strict=True):
-        transposed = isinstance(layer, keras.layers.Conv3DTranspose)
-        voxels = math.prod((before if transposed else after)[:-1])
-        forward = 2.0 * voxels * math.prod(layer.kernel.shape)
-        total += forward * (2 if layer.input is network.inputs[0] else 3)
-    return total
-
-
 def torch_calls(
     sizes: Sizes, weights: dict[str, list[np.ndarray]]
 ) -> dict[str, Callable[..., Any]]:
     """Return the calls of the process that trains with PyTorch."""
     import torch
+    from torch_step import TorchStep
 
     torch.set_num_threads(THREADS)
     batch = example(sizes)
     formats = {"contiguous": torch.contiguous_format,
                "channels last": torch.channels_last_3d}  # fmt: skip
-    losses, steps = {}, {}
-    for name, layout in formats.items():
-        losses[name], steps[name] = torch_step(sizes, weights, batch, layout)
+    steps = {
+        name: TorchStep(
+            "unet3d", sizes.labels, {"filters": sizes.filters}, batch, weights,
+            layout=layout,
+        )
+        for name, layout in formats.items()
+    }  # fmt: skip
+    loss = steps["contiguous"].loss_and_norm()
 
     def fastest_format() -> str:
         seconds = in_turn(steps, repeats=2, warmup=1)
@@ -288,38 +271,8 @@ def torch_calls(
     return {
         "step": lambda name: steps[name](),
         "fastest format": fastest_format,
-        "loss": lambda: losses["contiguous"],
+        "loss": lambda: loss,
     }
-
-
-def torch_step(
-    sizes: Sizes, weights: dict, batch: dict[str, np.ndarray], layout: Any
-) -> tuple[tuple[float, float], Callable[[], None]]:
-    """Return loss and gradient norm before the first step, and the step."""
-    import torch
-    from torch_networks import UNet3D
-
-    network = UNet3D(sizes.filters, sizes.labels, "group")
-    network.copy_weights(weights)
-    network.to(memory_format=layout)
-    optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
-    image = torch.from_numpy(batch["image"]).permute(0, 4, 1, 2, 3)
-    image = image.contiguous(memory_format=layout)
-    labels = torch.from_numpy(batch["labels"].astype(np.int64))
-
-    def gradient() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.cross_entropy(network(image), labels)
-        loss.backward()
-        return loss.item()
-
-    def step() -> None:
-        gradient()
-        optimizer.step()
-
-    loss = gradient()
-    norm = torch.nn.utils.get_total_norm([p.grad for p in network.parameters()])
-    return (loss, float(norm)), step
 
 
 if __name__ == "__main__":
