@@ -9,7 +9,8 @@ two memory formats; where every label is annotated our loss is the same
 function, so that loss and gradient must agree. The ceiling is a float32 matrix
 product in the same turns. Each framework has a process and two threads of its
 own. A second network has the Mean Teacher's dropout, with a teacher and
-without.
+without. `processor_s` is the time of all threads per step: other programs on
+the machine change it little.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import importlib.util
 import itertools
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -72,12 +74,19 @@ VARIANTS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="toy size")
-    quick = parser.parse_args(arguments).quick
+    parser.add_argument("--repeats", type=int, default=20)
+    chosen = parser.parse_args(arguments)
+    quick = chosen.quick
     sizes = Sizes((4, 8), 16, 2, 3, 100) if quick else Sizes()
-    repeats, warmup = (2, 1) if quick else (20, 2)
+    repeats, warmup = (2, 1) if quick else (chosen.repeats, 2)
     with OtherProcess(our_calls, sizes) as ours:
+        processor: dict[str, list[float]] = {name: [] for name in VARIANTS}
+
+        def step(name: str) -> None:
+            processor[name].append(ours("step", name))
+
         sides: dict[str, Callable[[], object]] = {
-            name: partial(ours, "step", name) for name in VARIANTS
+            name: partial(step, name) for name in VARIANTS
         }
         sides["matrix product"] = partial(ours, "matrix product")
         exact, rounded = ours("loss", "float32"), ours("loss", "bfloat16")
@@ -93,9 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 more["PyTorch format"] = fastest = theirs("fastest format")
                 sides["PyTorch"] = partial(theirs, "step", fastest)
                 seconds = in_turn(sides, repeats, warmup)
-    report(
-        "train_step", seconds, targets(seconds, flop, sizes), checked, **more
-    )
+    more["processor_s"] = {
+        name: float(np.median(values[warmup:]))
+        for name, values in processor.items()
+    }
+    found = targets(seconds, flop, sizes)
+    report("train_step", seconds, found, checked, **more)
     limits = {"bfloat16 loss": SAME_BFLOAT16}
     return int(any(not value <= limits.get(what, SAME)
                    for what, value in checked.items()))  # fmt: skip
@@ -176,8 +188,10 @@ def our_calls(sizes: Sizes) -> dict[str, Callable[..., Any]]:
         if layer.weights
     }
 
-    def step(name: str) -> None:
+    def step(name: str) -> float:
+        begin = time.process_time()
         steps[name](itertools.repeat(batch))
+        return time.process_time() - begin
 
     def multiply() -> None:
         for _ in range(MATRIX_PRODUCTS):

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from twins import slow_norm
 
-from tfpartial.models.blocks import GroupNorm, normalize
+from tfpartial.models.blocks import normalize
+from tfpartial.models.group_norm import GroupNorm
 
 SHAPE = (2, 4, 5, 3, 8)
 # Sums of x and x^2 in float32 instead of two passes.
@@ -45,9 +46,10 @@ def test_equals_slow_twin(num_groups: int, mean: float) -> None:
     np.testing.assert_allclose(layer(x), expected, atol=TOLERANCE)
 
 
-def test_value_and_gradients_equal_those_of_keras() -> None:
-    ours, x = built(2), tf.constant(random_input())
-    theirs = keras.layers.GroupNormalization(2, epsilon=ours.epsilon)
+@pytest.mark.parametrize("num_groups", [1, 2, 8])
+def test_value_and_gradients_equal_those_of_keras(num_groups: int) -> None:
+    ours, x = built(num_groups), tf.constant(random_input())
+    theirs = keras.layers.GroupNormalization(num_groups, epsilon=ours.epsilon)
     theirs.build(SHAPE)
     theirs.set_weights(ours.get_weights())
     upstream = tf.constant(random_input()[::-1].copy())
@@ -81,6 +83,47 @@ def test_bfloat16_is_close_and_keeps_its_dtype() -> None:
     np.testing.assert_allclose(
         tf.cast(low, tf.float32), GroupNorm(2)(x), atol=0.04
     )
+
+
+def test_gradients_of_weights_are_summed_in_float32() -> None:
+    """A bfloat16 sum of 4096 products would be off by a hundredth."""
+    rng = np.random.default_rng(2)
+    x, upstream = (
+        tf.cast(rng.normal(size=(1, 16, 16, 16, 8)), "bfloat16")
+        for _ in range(2)
+    )
+    found = []
+    for policy in ("mixed_bfloat16", "float32"):
+        layer = GroupNorm(2, dtype=policy)
+        with tf.GradientTape() as tape:
+            y = layer(x)
+        weights = layer.trainable_weights
+        found.append(
+            tape.gradient(y, weights, tf.cast(upstream, layer.compute_dtype))
+        )
+    for low, exact in zip(*found, strict=True):
+        np.testing.assert_allclose(low, exact, rtol=1e-5, atol=1e-3)
+
+
+def test_graph_of_unknown_sizes_equals_eager() -> None:
+    layer, x = built(2), random_input()
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None,) * 4 + (8,), tf.float32)]
+    )
+    def graph(image: tf.Tensor) -> tuple:
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            y = layer(image)
+        return y, tape.gradient(y, image, output_gradients=image**2)
+
+    with tf.GradientTape() as tape:
+        image = tf.constant(x)
+        tape.watch(image)
+        y = layer(image)
+    expected = (y, tape.gradient(y, image, output_gradients=image**2))
+    for a, b in zip(graph(x), expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_groups_must_divide_the_channels() -> None:

@@ -74,3 +74,15 @@ def test_two_batches_are_one_large_batch() -> None:
             labels[rows], logits[rows], sets[rows], resolved[rows]
         )
     assert whole.per_label() == parts.per_label()
+
+
+def test_of_equal_logits_the_first_label_is_predicted() -> None:
+    """As NumPy's argmax: a network that says nothing predicts background."""
+    metric = StreamingDice(["background", "a", "b"], "dice")
+    logits = np.array([[0, 0, 0], [1, 2, 2], [3, 1, 3]], np.float32)
+    labels = np.argmax(logits, -1).astype(np.uint8)
+    table, resolved = np.eye(3, dtype=bool)[None], np.ones((1, 3), bool)
+    metric.update_state(labels[None], logits[None], table, resolved)
+    np.testing.assert_array_equal(
+        metric.counts.numpy(), [[2, 1, 0], [2, 1, 0], [2, 1, 0]]
+    )

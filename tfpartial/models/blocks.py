@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
-from keras import layers, ops
+from keras import layers
 
+from tfpartial.models.group_norm import GroupNorm
 from tfpartial.models.hash_dropout import HashDropout
 
 Tensor = Any
@@ -53,98 +54,6 @@ class PatchNetwork(keras.Model):
         network.context_voxels = tuple(context)
         network.divisor = divisor
         return network
-
-
-@keras.saving.register_keras_serializable(package="tfpartial")
-class GroupNorm(keras.layers.Layer):
-    """Group normalisation in as few passes over memory as can be.
-
-    Formula:
-        y = gamma * (x - mean_g) / sqrt(variance_g + epsilon) + beta
-          = x * scale + offset
-
-    mean_g and variance_g are those of the channels of one group over all
-    voxels of one sample, from the sums of x and x^2 per channel (float32).
-    Folded into scale and offset per sample and channel it touches the features
-    three times, and costs 0.4 of `keras.layers.GroupNormalization` on a CPU.
-
-    Attributes:
-        num_groups: groups of channels; -1: one per channel (instance norm).
-        epsilon: added to the variance.
-
-    Source: Wu & He, 2018, arXiv 1803.08494. Differs from it in: nothing.
-    """
-
-    def __init__(
-        self, num_groups: int, epsilon: float = 1e-5, **options: Any
-    ) -> None:
-        """Store the number of groups.
-
-        Args:
-            num_groups: must divide the number of channels; -1: one each.
-            epsilon: added to the variance.
-            **options: of `keras.layers.Layer`.
-        """
-        super().__init__(**options)
-        self.num_groups = int(num_groups)
-        self.epsilon = float(epsilon)
-
-    def build(self, input_shape: Any) -> None:
-        """Create gamma and beta, (C,).
-
-        Raises:
-            ValueError: the groups do not divide the channels.
-        """
-        channels = input_shape[-1]
-        groups = channels if self.num_groups == -1 else self.num_groups
-        if groups < 1 or channels % groups:
-            raise ValueError(
-                f"num_groups: expected a divisor of {channels} channels, "
-                f"received {self.num_groups}."
-            )
-        self.groups = groups
-        self.gamma = self.add_weight(
-            shape=(channels,), initializer="ones", name="gamma"
-        )
-        self.beta = self.add_weight(
-            shape=(channels,), initializer="zeros", name="beta"
-        )
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """Normalise (B, ..., C); same shape and dtype."""
-        axes = tuple(range(1, len(inputs.shape) - 1))
-        exact = ops.cast(inputs, "float32")
-        mean = self._of_group(ops.mean(exact, axis=axes, keepdims=True))
-        square = ops.mean(ops.square(exact), axis=axes, keepdims=True)
-        square = self._of_group(square)
-        # Rounding can take the difference below 0 where a group is constant.
-        variance = ops.maximum(square - ops.square(mean), 0.0)
-        gamma = ops.cast(self.gamma, "float32")
-        beta = ops.cast(self.beta, "float32")
-        scale = gamma * ops.rsqrt(variance + self.epsilon)
-        offset = beta - mean * scale
-        dtype = inputs.dtype
-        return inputs * ops.cast(scale, dtype) + ops.cast(offset, dtype)
-
-    def _of_group(self, per_channel: Tensor) -> Tensor:
-        """Average (B, 1, ..., C) over each group; same shape."""
-        channels = per_channel.shape[-1]
-        if self.groups == channels:
-            return per_channel
-        split = ops.reshape(
-            per_channel, (-1, self.groups, channels // self.groups)
-        )
-        mean = ops.mean(split, axis=-1, keepdims=True) * ops.ones_like(split)
-        return ops.reshape(mean, ops.shape(per_channel))
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Return the shape unchanged."""
-        return input_shape
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments."""
-        own = {"num_groups": self.num_groups, "epsilon": self.epsilon}
-        return {**super().get_config(), **own}
 
 
 def normalize(x: Tensor, kind: Normalization, name: str) -> Tensor:
