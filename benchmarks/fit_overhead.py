@@ -9,6 +9,7 @@ networks, losses and updates and nothing else, over and over on one batch. An
 epoch of one follows an epoch of the other, in one process. An epoch is short
 here, so that what happens once per epoch weighs more than in a real run.
 While the bare steps run, `fit` can prepare two batches ahead at most.
+`processor_s` is the time of all threads per step.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report(
         "fit_overhead", seconds, found, checked, sizes=sizes,
         end_of_epoch_s=float(np.median(clock.ends[1:])),
+        processor_s={side: float(np.median(values[1:])) / steps
+                     for side, values in clock.processor.items()},
     )  # fmt: skip
     return int(not clock.difference <= SAME)
 
@@ -106,6 +109,7 @@ class Clock:
 
     Attributes:
         seconds: side -> seconds of each epoch.
+        processor: likewise, of all threads.
         waits: seconds that `fit` waited for data, of each epoch.
         ends: seconds from the last step to the end of the epoch.
         difference: of the weights after the same steps, relative.
@@ -113,6 +117,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.seconds: dict[str, list[float]] = {"fit": [], "bare": []}
+        self.processor: dict[str, list[float]] = {"fit": [], "bare": []}
         self.waits: list[float] = []
         self.ends: list[float] = []
         self.difference = float("nan")
@@ -122,10 +127,11 @@ class Clock:
         import keras
 
         def begin(epoch: int, logs: Any) -> None:
-            started = time.perf_counter()
+            started, worked = time.perf_counter(), time.process_time()
             bare_epoch()
-            self._began = time.perf_counter()
+            self._began, self._worked = time.perf_counter(), time.process_time()
             self.seconds["bare"].append(self._began - started)
+            self.processor["bare"].append(self._worked - worked)
 
         def stepped(epoch: int, logs: Any) -> None:
             self._stepped = time.perf_counter()
@@ -133,6 +139,7 @@ class Clock:
         def end(epoch: int, logs: Any) -> None:
             ended = time.perf_counter()
             self.seconds["fit"].append(ended - self._began)
+            self.processor["fit"].append(time.process_time() - self._worked)
             self.ends.append(ended - self._stepped)
             self.waits.append(last.model.wait_seconds)
 

@@ -133,7 +133,8 @@ class HashDropout(keras.layers.Layer):
         first_kept = _int32(round(self.rate * INT32_RANGE) - INT32_RANGE // 2)
         dtype = inputs.dtype
         kept = ops.cast(1.0 / (1.0 - self.rate), dtype)
-        mask = ops.where(bits >= first_kept, kept, ops.zeros((), dtype))
+        # A product: `ops.where` costs twice as much on a CPU.
+        mask = ops.cast(bits >= first_kept, dtype) * kept
         return ops.reshape(mask, shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
