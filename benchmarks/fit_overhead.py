@@ -18,6 +18,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report(
         "fit_overhead", seconds, found, checked, sizes=sizes,
         end_of_epoch_s=float(np.median(clock.ends[1:])),
+        load_average=os.getloadavg()[0],
         processor_s={side: float(np.median(values[1:])) / steps
                      for side, values in clock.processor.items()},
     )  # fmt: skip

@@ -10,7 +10,7 @@ function, so that loss and gradient must agree. The ceiling is a float32 matrix
 product in the same turns. Each framework has a process and two threads of its
 own. A second network has the Mean Teacher's dropout, with a teacher and
 without. `processor_s` is the time of all threads per step: other programs on
-the machine change it little.
+the machine change it little. Alone on a machine the load average is about 2.
 """
 
 from __future__ import annotations
@@ -76,41 +76,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="toy size")
     parser.add_argument("--repeats", type=int, default=20)
     chosen = parser.parse_args(arguments)
-    quick = chosen.quick
-    sizes = Sizes((4, 8), 16, 2, 3, 100) if quick else Sizes()
-    repeats, warmup = (2, 1) if quick else (chosen.repeats, 2)
+    sizes = Sizes((4, 8), 16, 2, 3, 100) if chosen.quick else Sizes()
+    repeats = 2 if chosen.quick else chosen.repeats
     with OtherProcess(our_calls, sizes) as ours:
-        processor: dict[str, list[float]] = {name: [] for name in VARIANTS}
-
-        def step(name: str) -> None:
-            processor[name].append(ours("step", name))
-
-        sides: dict[str, Callable[[], object]] = {
-            name: partial(step, name) for name in VARIANTS
-        }
-        sides["matrix product"] = partial(ours, "matrix product")
-        exact, rounded = ours("loss", "float32"), ours("loss", "bfloat16")
-        checked = {"bfloat16 loss": _relative(rounded[0], exact[0])}
+        checked, seconds, more = measured(ours, sizes, repeats)
         flop = {name: ours("flop", name) for name in ("float32", "batch norm")}
-        more: dict[str, Any] = {"sizes": asdict(sizes), "flop": flop}
-        if importlib.util.find_spec("torch") is None:
-            more["skipped"] = "PyTorch is not installed"
-            seconds = in_turn(sides, repeats, warmup)
-        else:
-            with OtherProcess(torch_calls, sizes, ours("weights")) as theirs:
-                checked |= _compare(exact, theirs("loss"))
-                more["PyTorch format"] = fastest = theirs("fastest format")
-                sides["PyTorch"] = partial(theirs, "step", fastest)
-                seconds = in_turn(sides, repeats, warmup)
-    more["processor_s"] = {
-        name: float(np.median(values[warmup:]))
-        for name, values in processor.items()
-    }
-    found = targets(seconds, flop, sizes)
-    report("train_step", seconds, found, checked, **more)
+    report(
+        "train_step", seconds, targets(seconds, flop, sizes), checked,
+        sizes=asdict(sizes), flop=flop, load_average=os.getloadavg()[0], **more,
+    )  # fmt: skip
     limits = {"bfloat16 loss": SAME_BFLOAT16}
     return int(any(not value <= limits.get(what, SAME)
                    for what, value in checked.items()))  # fmt: skip
+
+
+def measured(
+    ours: OtherProcess, sizes: Sizes, repeats: int
+) -> tuple[dict[str, float], Seconds, dict[str, Any]]:
+    """Return what was compared, the seconds, and what else was found."""
+    processor: dict[str, list[float]] = {name: [] for name in VARIANTS}
+
+    def step(name: str) -> None:
+        processor[name].append(ours("step", name))
+
+    sides: dict[str, Callable[[], object]] = {
+        name: partial(step, name) for name in VARIANTS
+    }
+    sides["matrix product"] = partial(ours, "matrix product")
+    exact, rounded = ours("loss", "float32"), ours("loss", "bfloat16")
+    checked = {"bfloat16 loss": _relative(rounded[0], exact[0])}
+    more: dict[str, Any] = {}
+    if importlib.util.find_spec("torch") is None:
+        more["skipped"] = "PyTorch is not installed"
+        seconds = in_turn(sides, repeats)
+    else:
+        with OtherProcess(torch_calls, sizes, ours("weights")) as theirs:
+            checked |= _compare(exact, theirs("loss"))
+            more["PyTorch format"] = fastest = theirs("fastest format")
+            sides["PyTorch"] = partial(theirs, "step", fastest)
+            seconds = in_turn(sides, repeats)
+    more["processor_s"] = {
+        name: float(np.median(values[-repeats:]))
+        for name, values in processor.items()
+    }
+    return checked, seconds, more
 
 
 def targets(
