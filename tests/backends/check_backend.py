@@ -6,13 +6,16 @@ A program of its own: Keras chooses its backend once per process.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from keras import backend, ops
-from twins import slow_dropout, slow_losses
+from twins import slow_dropout, slow_losses, slow_norm
 
 from tfpartial.losses import candidate_cross_entropy, consistency
 from tfpartial.models import HashDropout, build_network, dropout_keys
+from tfpartial.models.group_norm import GroupNorm
 
 
 def check_losses() -> None:
@@ -49,6 +52,54 @@ def check_dropout() -> None:
         layer_id=3,
     )  # fmt: skip
     np.testing.assert_array_equal(ops.convert_to_numpy(dropped) > 0, slow)
+
+
+def gradients(value_of: Callable, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the gradients of a scalar by the backend's own means."""
+    if backend.backend() == "jax":
+        import jax
+
+        found = jax.grad(value_of, argnums=range(len(arrays)))(*arrays)
+    elif backend.backend() == "torch":
+        tensors = [ops.convert_to_tensor(a).requires_grad_() for a in arrays]
+        value_of(*tensors).backward()
+        found = [tensor.grad for tensor in tensors]
+    else:
+        import tensorflow as tf
+
+        tensors = [tf.constant(a) for a in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = value_of(*tensors)
+        found = tape.gradient(value, tensors)
+    return [ops.convert_to_numpy(each) for each in found]
+
+
+def check_group_norm() -> None:
+    """Along a direction the gradient is the slope of the slow twin."""
+    shape, rng = (2, 3, 2, 4, 6), np.random.default_rng(0)
+    layer = GroupNorm(2)
+    layer.build(shape)
+    shapes = (shape, (6,), (6,))
+    start = [rng.normal(size=s).astype(np.float32) for s in shapes]
+    way = [rng.normal(size=s) for s in shapes]
+    weight = rng.normal(size=shape)
+
+    def value(step: float) -> float:
+        x, gamma, beta = (a + step * w for a, w in zip(start, way, strict=True))
+        y = slow_norm.group_norm(x, 2, gamma, beta, layer.epsilon)
+        return float(np.sum(y * weight))
+
+    def loss(x: Any, gamma: Any, beta: Any) -> Any:
+        y = ops.custom_gradient(layer._normalized)(x, gamma, beta)
+        return ops.sum(y * ops.convert_to_tensor(weight.astype(np.float32)))
+
+    slope = sum(
+        float(np.sum(g * w))
+        for g, w in zip(gradients(loss, start), way, strict=True)
+    )
+    expected = (value(1e-5) - value(-1e-5)) / 2e-5
+    np.testing.assert_allclose(slope, expected, rtol=1e-4)
 
 
 def check_network(normalization: str) -> None:
@@ -89,6 +140,7 @@ def check_deepmedic() -> None:
 if __name__ == "__main__":
     check_losses()
     check_dropout()
+    check_group_norm()
     for kind in ("group", "instance", "batch"):
         check_network(kind)
     check_deepmedic()
