@@ -324,3 +324,13 @@ def test_absurd_grid_is_refused():
     affine = _affine(np.diag([900.0, 900.0, 900.0]))
     with pytest.raises(InputError, match="s.nii: a scan of .* coarsen"):
         canonical_grid((100, 100, 100), affine, (1.0, 1.0, 1.0), "s.nii")
+
+
+def test_restored_labels_lie_in_memory_as_files_store_them() -> None:
+    labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    grid = Grid(labels.shape, np.eye(4))
+    flipped = np.diag([-1.0, -1.0, 1.0, 1.0])
+    flipped[:2, 3] = 1, 2
+    restored = restore_labels(labels, grid, labels.shape, flipped)
+    np.testing.assert_array_equal(restored, labels[::-1, ::-1])
+    assert restored.flags.f_contiguous

@@ -6,6 +6,7 @@ Before: `tfpartial.databases` names the files.
 After: the builder and `tfpartial.inference` both call `preprocess`.
 """
 
+from tfpartial.volumes.counts import count_values
 from tfpartial.volumes.intensity import body_statistics, normalise, round_hu
 from tfpartial.volumes.nifti import read_label_volume, read_volume
 from tfpartial.volumes.nifti_write import write_volume
@@ -26,6 +27,7 @@ __all__ = [
     "body_statistics",
     "canonical_grid",
     "check_same_grid",
+    "count_values",
     "normalise",
     "preprocess",
     "read_label_volume",
