@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import types
+import zlib
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ Example = dict[str, Any]
 # upper digits of a 128-bit key: keys spread over that range use all of them
 # and stay in order, small keys would pile up in one bucket in memory.
 _KEY_RANGE = 2**128
+# CT shrinks by 4 % more with TFDS' level 6, which takes 2 to 4 times as long
+# to write and up to a third longer to read.
+_COMPRESSION_LEVEL = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,7 @@ class Source:
         body_threshold_hu: HU.
         licence: text shown by TFDS.
         citation: text shown by TFDS.
+        workers: threads that compress.
         written: called after each case, for the progress bar.
     """
 
@@ -69,6 +75,7 @@ class Source:
     body_threshold_hu: float
     licence: str
     citation: str
+    workers: int = 2
     written: Callable[[], object] = lambda: None
 
 
@@ -88,12 +95,27 @@ def _feature(field: Field, num_words: int) -> Any:
         return tfds.features.Text(doc=field.meaning)
     shape = tuple(num_words if n == "W" else n for n in field.shape)
     encoding = tfds.features.Encoding
-    return tfds.features.Tensor(
+    feature = tfds.features.Tensor(
         shape=shape,
         dtype=np.dtype(field.dtype),
         encoding=encoding.ZLIB if field.compressed else encoding.NONE,
         doc=field.meaning,
     )
+    if field.compressed:
+        # TFDS would compress here, one block at a time; `compressed` did.
+        feature.encode_example = lambda example: example
+    return feature
+
+
+def compressed(block: np.ndarray) -> Example:
+    """Return a block as TFDS stores it: zlib bytes and shape.
+
+    Args:
+        block: (i, j, k) of the dtype of its field.
+    """
+    # In C order, whatever the order in memory.
+    data = zlib.compress(block.tobytes(), _COMPRESSION_LEVEL)
+    return {"value": data, "shape": block.shape}
 
 
 def block_positions(
@@ -129,20 +151,26 @@ def records_of_scan(source: Source, case: SourceCase) -> Iterator[Example]:
         "body_threshold_hu": np.float32(source.body_threshold_hu),
     }
     num_values = len(source.stored_value_labels)
-    for position in block_positions(image.shape, source.block_shape):
+
+    def of_block(position: tuple[int, int, int]) -> Example:
         box = tuple(
             slice(first, first + size)
             for first, size in zip(position, source.block_shape, strict=True)
         )
         block, values = image[box], labels[box]
-        yield fixed | {
-            "image": block,
-            "labels": values,
+        return fixed | {
+            "image": compressed(block),
+            "labels": compressed(values),
             "shape": np.asarray(block.shape, np.int32),
             "position": np.asarray(position, np.int32),
             "voxel_counts": np.bincount(values.ravel(), minlength=num_values),
             "body_voxels": np.int64((block > source.body_threshold_hu).sum()),
         }
+
+    # zlib releases the GIL: the blocks are compressed side by side.
+    with ThreadPoolExecutor(source.workers) as pool:
+        positions = block_positions(image.shape, source.block_shape)
+        yield from pool.map(of_block, positions)
     source.written()
 
 

@@ -1,7 +1,7 @@
 """Fingerprints: what a record depends on, as one sha256.
 
 In: files, declarations, settings, versions. Out: hexadecimal digests.
-Equal fingerprint => the records on disk are what a build would write.
+Equal fingerprint => the records on disk hold what a build would write.
 """
 
 from __future__ import annotations

@@ -79,7 +79,8 @@ def _overview(databases: Any) -> str:
     head = ["database", "annotated", *SPLITS, "records", "MB", "ratio"]
     return table(head, rows) + (
         "\nratio: bytes on disk / bytes of the resampled scans (int16) and "
-        "labels (uint8)\nas gzip files of level 6.\n"
+        "labels (uint8)\nas gzip files of level 6, estimated from every eighth "
+        "slice.\n"
     )
 
 

@@ -70,6 +70,7 @@ def write_database(
         body_threshold_hu=experiment.preprocess.body_threshold_hu,
         licence=plan.database.licence,
         citation=plan.database.citation,
+        workers=experiment.build.workers,
         written=written,
     )
 
