@@ -86,10 +86,12 @@ class Stages:
     def sides(self) -> dict[str, Callable[[], object]]:
         """Return what to time: the whole pipeline, and parts of it.
 
+        "start" is the pipeline's first batch, with what an iterator costs;
         "load" is sampling, reading and decoding together.
         """
         return {
-            "pipeline": self._pipeline,
+            "pipeline": lambda: self._pipeline(self._batches),
+            "start": lambda: self._pipeline(1),
             "sample": lambda: [self._sampler.draw(*row) for row in self._rows],
             "read": lambda: [
                 self._store.read_block(record)
@@ -163,11 +165,11 @@ class Stages:
         )
         return changed.numpy(), nearest.reshape(self._shape)
 
-    def _pipeline(self) -> None:
+    def _pipeline(self, batches: int) -> None:
         # A fresh iterator, and gone at the end: none works ahead while
         # another side is timed.
         elements = iter(self._dataset)
-        for _ in range(self._batches):
+        for _ in range(batches):
             next(elements)
         del elements
 
