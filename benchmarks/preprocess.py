@@ -2,7 +2,7 @@
 
     python benchmarks/preprocess.py [--quick]
 
-A scan of 512 x 512 x 250 voxels (.nii.gz, stored as LPS), three ways: our
+A scan of 512 x 512 x 100 voxels (.nii.gz, stored as LPS), three ways: our
 `read_volume`, `preprocess`, `normalise`, `restore_labels`; the same with the
 calls of SimpleITK and numpy written down by hand; the same with transforms of
 MONAI. All sample on the same canonical grid, all take mean and sd over the
@@ -35,8 +35,8 @@ from tfpartial.volumes import (
     write_volume,
 )
 
-SHAPE, TOY_SHAPE = (512, 512, 250), (48, 40, 30)
-SPACING, TOY_SPACING = (0.9766, 0.9766, 2.0), (8.0, 8.0, 8.0)
+SHAPE, TOY_SHAPE = (512, 512, 100), (48, 40, 30)
+SPACING, TOY_SPACING = (0.9766, 0.9766, 3.0), (8.0, 8.0, 8.0)
 TARGET_MM = (2.0, 2.0, 2.0)
 TOY_TARGET_MM = (10.0, 10.0, 10.0)
 WINDOW, BODY_HU = (-200.0, 200.0), -500.0
