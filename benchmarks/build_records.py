@@ -46,7 +46,7 @@ WORKERS = 2
 PHANTOM = ((512, 512, 100), (0.9766, 0.9766, 3.0))
 TOY_PHANTOM = ((40, 36, 32), (8.0, 8.0, 8.0))
 SPACING_MM = {"phantom": 2.0, "openkbp": 3.0}
-CASES = {"phantom": 4, "openkbp": 34}
+CASES = {"phantom": 6, "openkbp": 34}
 
 
 class Work:

@@ -166,9 +166,7 @@ class Scaling:
 
     def ns_per_voxel_and_label(self) -> float:
         """Return the slope of the loss over the number of labels."""
-        counts, seconds = zip(*self.costs["labels"].items(), strict=True)
-        slope = np.polyfit(counts, seconds, 1)[0]
-        return float(slope * 1e9 / self.sizes.loss_size**3)
+        return slope(self.costs["labels"]) * 1e9 / self.sizes.loss_size**3
 
     def targets(self) -> list[measure.Target]:
         """Return exponents against flat (0) and linear (1)."""
@@ -184,6 +182,10 @@ class Scaling:
             *(
                 target(_title(what), self.exponent(what), 1 + SLACK, False)
                 for what in linear
+            ),
+            target(
+                "memory per scan, kB",
+                slope(self.costs["memory of a process"]) / 1e3,
             ),
             target(
                 "step of the same batch: two replicas / one",
@@ -216,6 +218,11 @@ def exponent(costs: Costs) -> float:
     """Return the slope of log(cost) over log(size), by least squares."""
     sizes, values = np.log(list(costs)), np.log(list(costs.values()))
     return float(np.polyfit(sizes, values, 1)[0])
+
+
+def slope(costs: Costs) -> float:
+    """Return the slope of cost over size, by least squares."""
+    return float(np.polyfit(list(costs), list(costs.values()), 1)[0])
 
 
 def build(folder: Path, cases: int, spacing: float) -> Path:

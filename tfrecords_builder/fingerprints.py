@@ -6,6 +6,7 @@ Equal fingerprint => the records on disk hold what a build would write.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -38,13 +39,17 @@ def versions() -> dict[str, str]:
         "nibabel",
         "SimpleITK",
     )
-    found = {"record_schema": str(SCHEMA_VERSION)}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed as a package"
-    return found
+    found = {package: _version(package) for package in packages}
+    return {"record_schema": str(SCHEMA_VERSION)} | found
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """Look once: it parses a text of the package, and each case asks."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed as a package"
 
 
 def digest(value: Any) -> str:
