@@ -41,16 +41,16 @@ SLACK = 0.1
 class Sizes:
     """What is measured."""
 
-    scans: tuple[int, ...] = (4, 16, 64, 256)
+    scans: tuple[int, ...] = (4, 16, 64, 128)
     databases: tuple[int, ...] = (1, 2, 5, 10)
     labels: tuple[int, ...] = (2, 5, 10, 25, 50, 100)
-    patches: tuple[int, ...] = (32, 48, 64, 96)
+    patches: tuple[int, ...] = (32, 48, 64)
     scan_shape: tuple[int, int, int] = (64, 56, 48)
     scan_mm: float = 6.0
     loss_size: int = 32
     step_size: int = 32
     filters: tuple[int, ...] = (8, 16, 32)
-    patches_per_call: int = 8
+    patches_per_call: int = 4
     repeats: int = 20
 
 
@@ -103,7 +103,7 @@ class Scaling:
         )
         built = {
             n: build(self.folder, n, self.sizes.scan_mm)
-            for n in sorted({*self.sizes.scans, *self.sizes.databases})
+            for n in self.sizes.scans
         }
         size, count = min(self.sizes.patches), self.sizes.patches_per_call
         self.timed(
@@ -147,11 +147,10 @@ class Scaling:
         """Training steps against patch size and replicas."""
         from scaling_sides import Step
 
-        sizes = [n for n in self.sizes.patches if n % 4 == 0][:3]
         self.timed(
             "step voxels",
             lambda n: Step(round(n ** (1 / 3)), 1, self.sizes.filters),
-            [n**3 for n in sizes],
+            [n**3 for n in self.sizes.patches],
         )
         steps = {
             n: Step(self.sizes.step_size, n, self.sizes.filters) for n in (1, 2)
