@@ -1,0 +1,302 @@
+"""One whole scan with overlapping windows, against MONAI in PyTorch.
+
+    python benchmarks/sliding_window.py [--quick]
+
+The scan is the phantom on 256 x 256 x 192 voxels of 2 mm (a CT of 512 x 512
+pixels). Both sides segment it with the same small `unet3d` (the weights are
+ported), windows of 64^3, overlap 0.5 and Gaussian weights, each in a process
+of its own, in turn. 256 and 192 are chosen because MONAI then puts its windows
+where we put ours, so that the labels can be compared voxel by voxel. MONAI
+gets its best memory format and windows per batch, found on one window before.
+
+Memory is the peak of the whole process, and what of it comes after the
+imports (the libraries of the two sides differ by more than a scan).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import measure
+import numpy as np
+from measure import Target
+from sides import THREADS, Side, peak_mb, serve
+
+OVERLAP = 0.5
+MAX_DIFFERENT = 1e-3
+FEW_LABELS, MANY_LABELS = 8, 100
+
+
+@dataclass(frozen=True)
+class Size:
+    """What one measurement runs on.
+
+    Attributes:
+        scan: (I, J, K) voxels of 2 mm; halves of windows fill it exactly.
+        window: voxels of a cube.
+        filters: channels of the network per level.
+        repeats: of the 8-label runs; the 100-label runs once.
+        warmup: runs before them.
+    """
+
+    scan: tuple[int, int, int] = (256, 256, 192)
+    window: int = 64
+    filters: tuple[int, ...] = (8, 16, 32)
+    repeats: int = 5
+    warmup: int = 1
+
+
+FULL = Size()
+QUICK = Size((32, 32, 48), 16, (4, 8), 2, 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--labels", type=int, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    size = QUICK if chosen.quick else FULL
+    if chosen.side:
+        SIDES[chosen.side](chosen.folder, chosen.labels, size)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        return compare(Path(folder), size)
+
+
+def compare(folder: Path, size: Size) -> int:
+    """Measure both sides; return 1 if their labels differ."""
+    np.save(folder / "image.npy", make_image(size.scan))
+    few = _in_turn(folder, FEW_LABELS, size, size.repeats, size.warmup)
+    many = _in_turn(folder, MANY_LABELS, size, 1, 0)
+    measure.report(
+        "sliding_window",
+        few["seconds"],
+        _targets(few, many),
+        {"different_voxels_8": few["different"],
+         "different_voxels_100": many["different"]},
+        scan=size.scan, spacing_mm=2.0, window=size.window, overlap=OVERLAP,
+        filters=size.filters, threads=THREADS,
+        windows_without_body=few["told"]["ours"]["without_body"],
+        labels_found=few["found"],
+        peak_mb={"8": few["peaks"], "100": many["peaks"]},
+        idle_mb={"8": few["idle"], "100": many["idle"]},
+        seconds_100={n: s[0] for n, s in many["seconds"].items()},
+        monai=few["told"].get("monai", "torch or MONAI not installed"),
+    )  # fmt: skip
+    worst = max(few["different"], many["different"])
+    return int(not worst <= MAX_DIFFERENT)
+
+
+def _targets(few: dict[str, Any], many: dict[str, Any]) -> list[Target]:
+    """Return the ratios; NaN without the peer."""
+    faster = float("nan")
+    if "monai" in few["seconds"]:
+        faster = measure.ratio(few["seconds"], "monai", "ours")
+    targets = [Target("time of MONAI / ours, 8 labels", faster, 2.0)]
+    for labels, run, limit in ((8, few, 1 / 2), (100, many, 1 / 3)):
+        peak, idle = run["peaks"], run["idle"]
+        whole = beyond = float("nan")
+        if "monai" in peak:
+            whole = peak["ours"] / peak["monai"]
+            beyond = (peak["ours"] - idle["ours"]) / (
+                peak["monai"] - idle["monai"]
+            )
+        what = f"peak memory of ours / MONAI, {labels} labels"
+        targets += [
+            Target(f"{what}, whole process", whole, limit, at_least=False),
+            Target(f"{what}, beyond the imports", beyond, limit,
+                   at_least=False),
+        ]  # fmt: skip
+    return targets
+
+
+def make_image(shape: tuple[int, int, int]) -> np.ndarray:
+    """Return the phantom, normalised, at 2 mm: (I, J, K) float32."""
+    from tfpartial.config.experiment import Phantom
+    from tfpartial.phantom.make import make_case
+    from tfpartial.volumes import preprocess
+    from tfpartial.volumes.intensity import normalise
+
+    half = tuple(n // 2 for n in shape)
+    coarse = Phantom(shape=half, spacing_mm=(4.0, 4.0, 4.0))
+    scan, _ = make_case(coarse, "supine", 1)
+    window = (-200.0, 300.0)
+    ready = preprocess(scan, (2.0, 2.0, 2.0), window, -500.0)
+    if ready.hu.shape != tuple(shape):
+        raise RuntimeError(f"expected {shape}, made {ready.hu.shape}")
+    return normalise(ready.hu, ready.mean, ready.sd, window)
+
+
+def _in_turn(
+    folder: Path, labels: int, size: Size, repeats: int, warmup: int
+) -> dict[str, Any]:
+    """Run both sides in turn; seconds, peak memory, different voxels."""
+    names = ["ours"]
+    if find_spec("torch") and find_spec("monai"):
+        names.append("monai")
+    command = [__file__, "--folder", folder, "--labels", str(labels)]
+    if size is QUICK:
+        command.append("--quick")
+    with ExitStack() as stack:
+        sides = {}
+        for name in names:  # ours first: it writes the weights
+            sides[name] = stack.enter_context(
+                Side(
+                    [*command, "--side", name], OMP_NUM_THREADS=str(THREADS)
+                )  # fmt: skip
+            )
+        seconds = measure.in_turn(sides, repeats, warmup)
+        peaks = {name: side.peak_mb() for name, side in sides.items()}
+        told = {name: side.told for name, side in sides.items()}
+    made = {name: np.load(_labels_file(folder, name, labels)) for name in names}
+    different = 0.0
+    if "monai" in made:
+        different = float((made["ours"] != made["monai"]).mean())
+    idle = {name: was.pop("idle_mb") for name, was in told.items()}
+    return {"seconds": seconds, "peaks": peaks, "told": told, "idle": idle,
+            "different": different,
+            "found": np.unique(made["ours"]).tolist()}  # fmt: skip
+
+
+def _ours(folder: Path, labels: int, size: Size) -> None:
+    """Serve `sliding_window_labels`; write the weights for the other side."""
+    import tensorflow as tf
+
+    from tfpartial.inference.sliding_window import sliding_window_labels
+    from tfpartial.models import build_network
+
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    idle = peak_mb()
+    network = build_network("unet3d", num_labels=labels, seed=1,
+                            filters=list(size.filters))  # fmt: skip
+    weights = {
+        f"{layer.name}/{weight.name}": np.asarray(weight)
+        for layer in network.layers
+        for weight in layer.weights
+    }
+    np.savez(folder / f"weights_{labels}.npz", **weights)
+    image = np.load(folder / "image.npy")
+    shape = (size.window,) * 3
+    _serve(
+        folder, "ours", labels,
+        lambda: sliding_window_labels(network, image, shape, OVERLAP),
+        {"idle_mb": idle,
+         "without_body": share_without_body(image, size.window)},
+    )  # fmt: skip
+
+
+def _monai(folder: Path, labels: int, size: Size) -> None:
+    """Serve MONAI's SlidingWindowInferer on the same weights."""
+    # Through TensorBoard it would import TensorFlow, which it does not need.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
+    import torch
+    from monai.inferers import SlidingWindowInferer
+    from torch_unet3d import TorchUnet3d
+
+    from tfpartial.inference.windows import gaussian_weights
+
+    idle = peak_mb()
+    torch.set_num_threads(THREADS)
+    with np.load(folder / f"weights_{labels}.npz") as weights:
+        network = TorchUnet3d(weights).eval()
+    array = np.load(folder / "image.npy")
+    image = torch.from_numpy(array)[None, None]
+    shape = (size.window,) * 3
+    with torch.inference_mode():
+        kind, batch = _best_way(network, shape)
+        network = network.to(memory_format=kind)
+
+        def predict(windows: torch.Tensor) -> torch.Tensor:
+            windows = windows.contiguous(memory_format=kind)
+            return torch.softmax(network(windows), 1)
+
+        inferer = SlidingWindowInferer(
+            shape, batch, OVERLAP, mode="gaussian", cval=float(array.min())
+        )
+        # Its own map never falls below 0.001; ours does.
+        inferer.roi_weight_map = torch.from_numpy(gaussian_weights(shape))
+
+        def run() -> np.ndarray:
+            summed = inferer(image, predict)
+            return summed.argmax(1)[0].to(torch.uint8).numpy()
+
+        _serve(folder, "monai", labels, run,
+               {"idle_mb": idle, "format": str(kind),
+                "windows_per_batch": batch})  # fmt: skip
+
+
+def _best_way(network: Any, shape: tuple[int, ...]) -> tuple[Any, int]:
+    """Return memory format and windows per batch of the least time each."""
+    import torch
+
+    best = (float("inf"), torch.contiguous_format, 1)
+    for kind in (torch.contiguous_format, torch.channels_last_3d):
+        network.to(memory_format=kind)
+        for batch in (1, 2, 4):
+            windows = torch.rand(batch, 1, *shape)
+            windows = windows.contiguous(memory_format=kind)
+            took = []
+            for _ in range(3):
+                begin = time.perf_counter()
+                network(windows)
+                took.append((time.perf_counter() - begin) / batch)
+            best = min(best, (min(took), kind, batch), key=lambda b: b[0])
+    return best[1], best[2]
+
+
+SIDES: dict[str, Callable[[Path, int, Size], None]] = {
+    "ours": _ours,
+    "monai": _monai,
+}
+
+
+def share_without_body(image: np.ndarray, window: int) -> float:
+    """Return the share of windows that hold one value (air) alone."""
+    from tfpartial.inference.windows import window_starts
+
+    starts = [window_starts(n, window, OVERLAP) for n in image.shape]
+    air = [
+        np.ptp(image[i : i + window, j : j + window, k : k + window]) == 0
+        for i in starts[0]
+        for j in starts[1]
+        for k in starts[2]
+    ]
+    return float(np.mean(air))
+
+
+def _serve(
+    folder: Path,
+    name: str,
+    labels: int,
+    segment: Callable[[], np.ndarray],
+    told: dict[str, Any],
+) -> None:
+    """Serve a segmentation; its labels go into a file once."""
+    path = _labels_file(folder, name, labels)
+
+    def run() -> dict[str, Any]:
+        found = segment()
+        if not path.exists():
+            np.save(path, found)
+        return {}
+
+    serve(run, told)
+
+
+def _labels_file(folder: Path, name: str, labels: int) -> Path:
+    return folder / f"{name}_{labels}.npy"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
