@@ -23,7 +23,7 @@ from tfpartial.config.experiment import Predict, Preprocess
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.inference.predict import predict_scan
-from tfpartial.inference.sliding_window import finished_planes
+from tfpartial.inference.sliding_window import finished_boxes
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.training import fit
 from tfpartial.training.mean_teacher import MeanTeacher
@@ -188,8 +188,8 @@ def check_window_weights_sum_to_one(folder: Path) -> None:
     shapes = [(20, 13, 11), (8, 6, 4), (3, 2, 1), (30, 4, 9)]
     for shape, overlap in itertools.product(shapes, (0.0, 0.5, 0.8)):
         image = np.zeros(shape, np.float32)
-        for _, planes in finished_planes(
-            one, image, (8, 6, 4), overlap, 2, 3, 0.0
+        for _, planes in finished_boxes(
+            one, image, (8, 6, 4), overlap, 2, 3, -1.0
         ):
             assert (planes == 1.0).all(), (
                 f"1 comes back as {planes.min()} to {planes.max()} in a scan "

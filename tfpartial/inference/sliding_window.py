@@ -1,29 +1,32 @@
-"""Overlapping windows -> one prediction per voxel, one slab at a time.
+"""Overlapping windows -> one prediction per voxel, box after box.
 
 In: a function on windows, a normalised image. Out: labels, probabilities.
-Windows are visited along K, the long axis of the patient, so that only
-`window` planes of probabilities are held, however long the scan is.
+Windows are visited along K, the long axis of the patient: only what windows
+still reach is held (`slab`), however long the scan is.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpartial.inference.slab import Slab
 from tfpartial.inference.windows import (
     Shape3,
     check_window,
-    gaussian_weights,
     padding_to_window,
     window_starts,
 )
 
 PredictPatch = Callable[[np.ndarray], np.ndarray]
+Box = tuple[slice, slice, slice]
+# Of the probabilities of one batch; a network holds as many logits beside.
+BATCH_BYTES = 2**27
 
 
 @functools.lru_cache(maxsize=8)
@@ -56,7 +59,8 @@ def patch_function(
         probability_function(network, mirror_permutation),
         input_signature=[tf.TensorSpec((None, *given, 1), tf.float32)],
     )
-    return lambda image: run(tf.convert_to_tensor(image)).numpy()
+    # Not numpy(): that copies.
+    return lambda image: np.asarray(run(tf.convert_to_tensor(image)))
 
 
 def probability_function(
@@ -86,7 +90,7 @@ def context_of(network: keras.Model) -> Shape3:
     return int(i), int(j), int(k)
 
 
-def finished_planes(
+def finished_boxes(
     predict_patch: PredictPatch,
     image: np.ndarray,
     window_shape: Shape3,
@@ -95,13 +99,11 @@ def finished_planes(
     windows_per_batch: int,
     fill: float,
     context_voxels: Shape3 = (0, 0, 0),
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield probabilities in planes of K, each as soon as it is final.
+) -> Iterator[tuple[Box, np.ndarray]]:
+    """Yield probabilities box by box, each as soon as it is final.
 
-    Formula:
-        p(x) = sum_m w(x - s_m) p_m(x - s_m) / sum_m w(x - s_m)
-    Numerator and denominator are summed in the same order, so the weights
-    sum to exactly 1 (a constant 1 comes back as exactly 1).
+    They are the weighted mean of `slab.Slab`. Windows that hold nothing but
+    `fill` (air beside the patient) are all alike: one of them is predicted.
 
     Args:
         predict_patch: see `patch_function`.
@@ -109,28 +111,28 @@ def finished_planes(
         window_shape: voxels of the output window; a smaller scan is padded.
         overlap: share of a window that its neighbour covers, in [0, 1).
         num_labels: L.
-        windows_per_batch: windows per call of `predict_patch`.
+        windows_per_batch: windows per call of `predict_patch`; fewer where
+            their probabilities exceed `BATCH_BYTES`.
         fill: value outside the scan (air, normalised).
         context_voxels: voxels per side the input window exceeds the output.
 
     Yields:
-        first plane k, probabilities (I, J, planes, L) float32 of the planes
-        from k on; together all K planes once, in order.
+        box of the scan, its probabilities (i, J, k, L) float32; all voxels
+        of the scan once.
     """
     tiles = _Tiles(image, window_shape, overlap, fill, context_voxels)
-    slab = _Slab(tiles.size[:2], window_shape, num_labels)
-    first, last = tiles.inside[2].start, tiles.inside[2].stop
-    starts = [*tiles.starts[2].tolist(), tiles.size[2]]
-    for k, end in itertools.pairwise(starts):
-        for at in range(0, len(tiles.columns), windows_per_batch):
-            batch = tiles.columns[at : at + windows_per_batch]
-            values = predict_patch(tiles.windows(batch, k))
-            for place, window in zip(batch, values, strict=True):
-                slab.add(place, window)
-        planes = slab.finish(end - k)[tiles.inside[:2]]
-        begin, stop = max(k, first), min(end, last)
-        if begin < stop:
-            yield begin - first, planes[:, :, begin - k : stop - k]
+    slab = Slab(tiles.size[:2], window_shape, tiles.starts[2], num_labels)
+    window_bytes = 4 * num_labels * int(np.prod(window_shape))
+    most = max(1, BATCH_BYTES // window_bytes)
+    windows = tiles.predicted(predict_patch, min(windows_per_batch, most))
+    for k, next_k in tiles.steps(2):
+        for i, next_i in tiles.steps(0):
+            for j in tiles.starts[1]:
+                slab.add(int(j), next(windows))
+            values = slab.finish(slice(i, next_i), next_k - k)
+            box, inner = tiles.within((i, 0, k), (next_i, None, next_k))
+            if values[inner].size:
+                yield box, values[inner]
 
 
 class _Tiles:
@@ -140,7 +142,6 @@ class _Tiles:
         size: (3,) voxels of the padded scan, without context.
         inside: (3,) slices of the scan in the padded scan.
         starts: (3,) arrays of window starts per axis.
-        columns: (i, j) starts of the windows that share a k.
     """
 
     def __init__(
@@ -161,9 +162,6 @@ class _Tiles:
             window_starts(size, window, overlap)
             for size, window in zip(self.size, window_shape, strict=True)
         ]
-        self.columns = [
-            (int(i), int(j)) for i in self.starts[0] for j in self.starts[1]
-        ]
         self._given = [
             w + 2 * c for w, c in zip(window_shape, context, strict=True)
         ]
@@ -171,50 +169,69 @@ class _Tiles:
             (before + c, after + c)
             for (before, after), c in zip(padding, context, strict=True)
         ]
-        self._padded = np.pad(image, border, constant_values=fill)
+        self._fill = np.asarray(fill, image.dtype)
+        self._padded = image
+        if np.any(border):
+            self._padded = np.pad(image, border, constant_values=fill)
 
-    def windows(self, places: list[tuple[int, int]], k: int) -> np.ndarray:
-        """Return the input windows (N, i + 2c, j + 2c, k + 2c, 1)."""
+    def steps(self, axis: int) -> Iterator[tuple[int, int]]:
+        """Yield each start along an axis and the one after it, or the end."""
+        ends = [*self.starts[axis].tolist(), self.size[axis]]
+        return itertools.pairwise(ends)
+
+    def within(
+        self, start: Sequence[int], stop: Sequence[int | None]
+    ) -> tuple[Box, Box]:
+        """Return the scan's part of a padded box: in the scan, in the box."""
+        box, inner = [], []
+        for inside, begin, end in zip(self.inside, start, stop, strict=True):
+            first = max(begin, inside.start)
+            last = inside.stop if end is None else min(end, inside.stop)
+            last = max(first, last)
+            box.append(slice(first - inside.start, last - inside.start))
+            inner.append(slice(first - begin, last - begin))
+        return (box[0], box[1], box[2]), (inner[0], inner[1], inner[2])
+
+    def predicted(
+        self, predict_patch: PredictPatch, windows_per_batch: int
+    ) -> Iterator[np.ndarray]:
+        """Yield the prediction (i, j, k, L) of every window.
+
+        In the order of `finished_boxes`: K outermost, J innermost.
+        """
+        air: np.ndarray | None = None
+        waiting: list[np.ndarray | None] = []  # None: air
+        count = 0
+        for k, i, j in itertools.product(*(self.starts[a] for a in (2, 0, 1))):
+            window = self._window(i, j, k)
+            if (window == self._fill).all():
+                if air is None:
+                    air = predict_patch(window[None, ..., None])[0]
+                waiting.append(None)
+            else:
+                waiting.append(window)
+                count += 1
+            if count == windows_per_batch:
+                yield from _predict(predict_patch, waiting, air)
+                waiting, count = [], 0
+        yield from _predict(predict_patch, waiting, air)
+
+    def _window(self, i: int, j: int, k: int) -> np.ndarray:
+        """Return the input window (i + 2c, j + 2c, k + 2c)."""
         wi, wj, wk = self._given
-        return np.stack(
-            [
-                self._padded[i : i + wi, j : j + wj, k : k + wk, None]
-                for i, j in places
-            ]
-        )
+        return self._padded[i : i + wi, j : j + wj, k : k + wk]
 
 
-class _Slab:
-    """Weighted sums of the `window` planes that windows still touch."""
-
-    def __init__(
-        self, size: tuple[int, ...], window_shape: Shape3, num_labels: int
-    ) -> None:
-        depth = window_shape[2]
-        self.weights = gaussian_weights(window_shape)
-        # Planes first: finished planes leave without copying the others
-        # twice, and a plane is contiguous.
-        self.values = np.zeros((depth, *size, num_labels), np.float32)
-        self.total = np.zeros((depth, *size), np.float32)
-
-    def add(self, place: tuple[int, int], values: np.ndarray) -> None:
-        """Add one window (i, j, k, L) whose first voxel is (*place, 0)."""
-        i, j = place
-        wi, wj = self.weights.shape[:2]
-        weighted = values * self.weights[..., None]
-        self.values[:, i : i + wi, j : j + wj] += np.moveaxis(weighted, 2, 0)
-        self.total[:, i : i + wi, j : j + wj] += np.moveaxis(self.weights, 2, 0)
-
-    def finish(self, planes: int) -> np.ndarray:
-        """Return the first planes (I, J, planes, L) and move on past them."""
-        done = self.values[:planes] / self.total[:planes, ..., None]
-        depth = len(self.values)
-        for plane in range(depth - planes):
-            self.values[plane] = self.values[plane + planes]
-            self.total[plane] = self.total[plane + planes]
-        self.values[depth - planes :] = 0.0
-        self.total[depth - planes :] = 0.0
-        return np.moveaxis(done, 0, 2)
+def _predict(
+    predict_patch: PredictPatch,
+    windows: list[np.ndarray | None],
+    air: np.ndarray | None,
+) -> Iterator[np.ndarray]:
+    """Yield predictions of windows, of `air` where there is None."""
+    given = [window for window in windows if window is not None]
+    values = iter(predict_patch(np.stack(given)[..., None]) if given else ())
+    for window in windows:
+        yield air if window is None else next(values)
 
 
 def sliding_window(
@@ -230,9 +247,10 @@ def sliding_window(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Segment an image with overlapping windows.
 
-    Arguments as in `finished_planes`. The memory beside the image and the
-    labels is `window_k * I * J * (L + 1)` float32, unless all probabilities
-    are kept.
+    Arguments as in `finished_boxes`. The memory beside the image and the
+    labels is about `J * (window_k - step_k) * I * (L + 1)` float32 for what
+    is begun and `J * window_k * window_i * (L + 1)` for a row of windows,
+    however long the scan is, unless all probabilities are kept.
 
     Returns:
         labels (I, J, K) uint8: the most probable label, the lowest of equals;
@@ -242,14 +260,13 @@ def sliding_window(
     kept = None
     if keep_probabilities:
         kept = np.zeros((*image.shape, num_labels), np.float16)
-    for k, planes in finished_planes(
+    for box, values in finished_boxes(
         predict_patch, image, window_shape, overlap, num_labels,
         windows_per_batch, fill, context_voxels,
     ):  # fmt: skip
-        covered = slice(k, k + planes.shape[2])
-        labels[:, :, covered] = planes.argmax(-1)
+        labels[box] = values.argmax(-1)
         if kept is not None:
-            kept[:, :, covered] = planes
+            kept[box] = values
     return labels, kept
 
 
