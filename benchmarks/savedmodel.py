@@ -3,8 +3,9 @@
     python benchmarks/savedmodel.py [--quick]
 
 Both get the same scan, the phantom on a grid of 320 x 320 x 100 voxels of
-0.7 x 0.7 x 2 mm, and bring it to 2 mm, segment it with overlapping windows of 64^3 and bring the labels
-back. One process: both run in the same TensorFlow, in turn.
+0.7 x 0.7 x 2 mm, bring it to 2 mm, segment it with overlapping windows of 64^3
+and bring the labels back. One process: both run in the same TensorFlow, in
+turn.
 """
 
 from __future__ import annotations

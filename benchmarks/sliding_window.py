@@ -1,13 +1,14 @@
 """One whole scan with overlapping windows, against MONAI in PyTorch.
 
-    python benchmarks/sliding_window.py [--quick]
+    python benchmarks/sliding_window.py [--quick] [--planes 256]
 
 The scan is the phantom on 192 x 192 x 256 voxels of 2 mm: a CT of 512 x 512
-x 256 voxels of 0.75 x 0.75 x 2 mm. Both sides segment it with the same small `unet3d` (the weights are
-ported), windows of 64^3, overlap 0.5 and Gaussian weights, each in a process
-of its own, in turn. 192 and 256 are chosen because MONAI then puts its windows
-where we put ours, so that the labels can be compared voxel by voxel. MONAI
-gets its best memory format and windows per batch, found on one window before.
+x 256 voxels of 0.75 x 0.75 x 2 mm. Both sides segment it with the same small
+`unet3d` (the weights are ported), windows of 64^3, overlap 0.5 and Gaussian
+weights, each in a process of its own, in turn. 192 and 256 are chosen because
+MONAI then puts its windows where we put ours, so that the labels can be
+compared voxel by voxel. MONAI gets its best memory format and windows per
+batch, found on one window before.
 
 Memory is the peak of the whole process, and what of it comes after the
 imports (the libraries of the two sides differ by more than a scan).
@@ -21,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,14 @@ QUICK = Size((32, 32, 48), 16, (4, 8), 2)
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--planes", type=int, help="length of the scan")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--labels", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     size = QUICK if chosen.quick else FULL
+    if chosen.planes:
+        size = replace(size, scan=(*size.scan[:2], chosen.planes))
     if chosen.side:
         SIDES[chosen.side](chosen.folder, chosen.labels, size)
         return 0
@@ -144,7 +148,8 @@ def _in_turn(
     if find_spec("torch") and find_spec("monai"):
         names.append("monai")
     command = [__file__, "--folder", folder, "--labels", str(labels)]
-    if size is QUICK:
+    command += ["--planes", str(size.scan[2])]
+    if size.window == QUICK.window:
         command.append("--quick")
     with ExitStack() as stack:
         sides = {}
