@@ -46,6 +46,7 @@ def test_the_network_in_torch_is_the_same_function() -> None:
     }
     image = draw.normal(size=(2, 8, 16, 8, 1)).astype("f4")
     expected = np.asarray(network(image))
+    torch.set_num_threads(1)  # more of them wait for busy cores
     with torch.inference_mode():
         given = torch.from_numpy(image.transpose(0, 4, 1, 2, 3))
         found = TorchUnet3d(weights)(given).numpy().transpose(0, 2, 3, 4, 1)

@@ -130,7 +130,8 @@ def finished_boxes(
             for j in tiles.starts[1]:
                 slab.add(int(j), next(windows))
             values = slab.finish(slice(i, next_i), next_k - k)
-            box, inner = tiles.within((i, 0, k), (next_i, None, next_k))
+            ends = next_i, tiles.size[1], next_k
+            box, inner = tiles.within((i, 0, k), ends)
             if values[inner].size:
                 yield box, values[inner]
 
@@ -169,7 +170,7 @@ class _Tiles:
             (before + c, after + c)
             for (before, after), c in zip(padding, context, strict=True)
         ]
-        self._fill = np.asarray(fill, image.dtype)
+        self._air = np.full((1, *self._given, 1), fill, image.dtype)
         self._padded = image
         if np.any(border):
             self._padded = np.pad(image, border, constant_values=fill)
@@ -180,14 +181,13 @@ class _Tiles:
         return itertools.pairwise(ends)
 
     def within(
-        self, start: Sequence[int], stop: Sequence[int | None]
+        self, start: Sequence[int], stop: Sequence[int]
     ) -> tuple[Box, Box]:
         """Return the scan's part of a padded box: in the scan, in the box."""
         box, inner = [], []
         for inside, begin, end in zip(self.inside, start, stop, strict=True):
             first = max(begin, inside.start)
-            last = inside.stop if end is None else min(end, inside.stop)
-            last = max(first, last)
+            last = max(first, min(end, inside.stop))
             box.append(slice(first - inside.start, last - inside.start))
             inner.append(slice(first - begin, last - begin))
         return (box[0], box[1], box[2]), (inner[0], inner[1], inner[2])
@@ -199,18 +199,14 @@ class _Tiles:
 
         In the order of `finished_boxes`: K outermost, J innermost.
         """
-        air: np.ndarray | None = None
+        air = functools.cache(lambda: predict_patch(self._air)[0])
         waiting: list[np.ndarray | None] = []  # None: air
         count = 0
         for k, i, j in itertools.product(*(self.starts[a] for a in (2, 0, 1))):
             window = self._window(i, j, k)
-            if (window == self._fill).all():
-                if air is None:
-                    air = predict_patch(window[None, ..., None])[0]
-                waiting.append(None)
-            else:
-                waiting.append(window)
-                count += 1
+            is_air = bool((window == self._air[0, 0, 0, 0]).all())
+            waiting.append(None if is_air else window)
+            count += not is_air
             if count == windows_per_batch:
                 yield from _predict(predict_patch, waiting, air)
                 waiting, count = [], 0
@@ -225,13 +221,13 @@ class _Tiles:
 def _predict(
     predict_patch: PredictPatch,
     windows: list[np.ndarray | None],
-    air: np.ndarray | None,
+    air: Callable[[], np.ndarray],
 ) -> Iterator[np.ndarray]:
-    """Yield predictions of windows, of `air` where there is None."""
+    """Yield the predictions of windows, that of air where there is None."""
     given = [window for window in windows if window is not None]
     values = iter(predict_patch(np.stack(given)[..., None]) if given else ())
     for window in windows:
-        yield air if window is None else next(values)
+        yield air() if window is None else next(values)
 
 
 def sliding_window(
