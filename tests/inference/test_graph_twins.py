@@ -146,9 +146,11 @@ def test_the_windows_of_the_graph_are_those_of_numpy(shape, context):
         return tf.nn.softmax((inner + mean / 3) * slopes + offsets)
 
     window, overlap = (16, 8, 8), 0.6
+    hu[:, :, shape[2] // 2 :] = -1000
+    image = volumes.normalise(hu, 10.0, 100.0, HU_WINDOW)
     expected, _ = sliding_window(
         lambda windows: logits(tf.constant(windows)).numpy(),
-        volumes.normalise(hu, 10.0, 100.0, HU_WINDOW),
+        image,
         window,
         overlap,
         3,
@@ -167,6 +169,28 @@ def test_the_windows_of_the_graph_are_those_of_numpy(shape, context):
         overlap,
         3,
         context,
+        HU_WINDOW[0],
     )
     assert len(np.unique(expected)) == 3
     assert (found.numpy().transpose(1, 2, 0) != expected).mean() < 1e-3
+
+
+def test_the_graph_predicts_air_once():
+    hu = np.full((4, 4, 24), -1000, np.int16)
+    hu[:, :, 2] = 40
+    highest = []
+
+    def note(image):
+        highest.append(int(image.max()))
+        return np.ones((*image.shape[:4], 2), np.float32)
+
+    def probabilities(image):
+        values = tf.numpy_function(note, [image], tf.float32)
+        return tf.ensure_shape(values, (1, 4, 4, 4, 2))
+
+    tf.function(graph_window.sliding_window_labels)(
+        probabilities, tf.constant(hu.transpose(2, 0, 1)), (4, 4, 4), 0.5, 2,
+        air_hu=-200.0,
+    )  # fmt: skip
+    # Planes 0-4 and 2-6 hold the body; the nine windows behind them do not.
+    assert sorted(highest) == [int(graph_window.PADDING_HU), 40, 40]

@@ -178,6 +178,7 @@ def scan_function(
             options.overlap,
             run.space.num_labels,
             context,
+            preprocess.hu_window[0],
         )
         return {"labels": graph.restore_to_scan(labels, frame)}
 

@@ -35,6 +35,7 @@ def sliding_window_labels(
     overlap: float,
     num_labels: int,
     context_voxels: Shape3 = (0, 0, 0),
+    air_hu: float = PADDING_HU,
 ) -> tf.Tensor:
     """Segment a canonical scan: `sliding_window.sliding_window`.
 
@@ -49,6 +50,8 @@ def sliding_window_labels(
         overlap: share of a window that its neighbour covers at least.
         num_labels: L.
         context_voxels: voxels per side the input window exceeds the output.
+        air_hu: HU up to it are all one value to the network; windows without
+            a higher one are alike, and one of them is predicted.
 
     Returns:
         (K, I, J) uint8.
@@ -70,12 +73,19 @@ def sliding_window_labels(
         w + 2 * c for w, c in zip(window_shape, context_voxels, strict=True)
     ]
 
+    # One function that is called twice, not two copies of the network.
+    predict = tf.function(
+        probabilities, input_signature=[tf.TensorSpec((1, *given, 1), tf.int16)]
+    )
+    air = predict(tf.constant(PADDING_HU, tf.int16, (1, *given, 1)))[0]
+
     def window(place: tf.Tensor, k: tf.Tensor) -> tf.Tensor:
         begin = tf.stack([k, place[0], place[1]])
         cut = tf.slice(padded, begin, (given[2], given[0], given[1]))
         cut = tf.ensure_shape(cut, (given[2], given[0], given[1]))
         image = tf.transpose(cut, (1, 2, 0))[None, ..., None]
-        return probabilities(image)[0]
+        has_body = tf.cast(tf.reduce_max(cut), tf.float32) > air_hu
+        return tf.cond(has_body, lambda: predict(image)[0], lambda: air)
 
     labels = _slabs(window, full, starts, window_shape, num_labels)
     return tf.slice(
