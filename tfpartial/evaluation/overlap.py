@@ -33,15 +33,15 @@ def dice(reference: np.ndarray, prediction: np.ndarray) -> float:
         2 voxels against 1 of them: 2 * 1 / (2 + 1) = 2/3
     """
     check_shapes(reference, prediction)
-    total = int(reference.sum()) + int(prediction.sum())
+    total = np.count_nonzero(reference) + np.count_nonzero(prediction)
     if total == 0:
         return float("nan")
-    return 2 * int((reference & prediction).sum()) / total
+    return 2 * np.count_nonzero(reference & prediction) / total
 
 
 def volume_ml(mask: np.ndarray, spacing_mm: Sequence[float]) -> float:
     """Return the volume of a mask in ml: voxels * voxel volume / 1000."""
-    return int(mask.sum()) * float(np.prod(spacing_mm)) / MM3_PER_ML
+    return np.count_nonzero(mask) * float(np.prod(spacing_mm)) / MM3_PER_ML
 
 
 def check_shapes(reference: np.ndarray, prediction: np.ndarray) -> None:

@@ -97,8 +97,9 @@ def score_case(
         if prediction is None:
             predicted = np.zeros_like(reference)
         else:
-            known = ~structure.unknown[stored[box]]
-            predicted = structure.labels[prediction[box]] & known
+            predicted = structure.labels[prediction[box]]
+            if structure.unknown.any():
+                predicted &= ~structure.unknown[stored[box]]
         distances = surface_distances(reference, predicted, spacing_mm)
         absent = not reference.any()
         missing = prediction is None

@@ -17,6 +17,8 @@ from scipy.spatial import cKDTree
 from tfpartial.evaluation.overlap import check_shapes
 from tfpartial.evaluation.surfels import INSIDE, surfel_areas
 
+LEAF_SURFELS = 48
+
 
 @dataclass(frozen=True, eq=False)
 class SurfaceDistances:
@@ -65,10 +67,12 @@ def surface_distances(
     codes = [_codes(mask[box]) for mask in (reference, prediction)]
     # code - 1 wraps 0 (outside) to 255 and takes 255 (inside) to 254.
     on_surface = [(code - np.uint8(1)) < INSIDE - 1 for code in codes]
-    to = [
-        _distances(on_surface[own], on_surface[1 - own], spacing_mm)
-        for own in (0, 1)
-    ]
+    places = [_places_mm(surface, spacing_mm) for surface in on_surface]
+    to = []
+    for own, other in ((0, 1), (1, 0)):
+        # Surfels on both surfaces are at distance 0 and need no search.
+        apart = ~on_surface[other][on_surface[own]]
+        to.append(_distances(places[own], places[other], apart))
     weights = [areas[c[s]] for c, s in zip(codes, on_surface, strict=True)]
     return SurfaceDistances(to[0], to[1], weights[0], weights[1])
 
@@ -130,10 +134,11 @@ def nsd(distances: SurfaceDistances, tolerance_mm: float) -> float:
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """Return the smallest box that holds a (I, J, K) mask; empty if none."""
+    columns = mask.any(axis=2)
     box = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        found = np.flatnonzero(mask.any(axis=others))
+    profiles = columns.any(axis=1), columns.any(axis=0), mask.any(axis=(0, 1))
+    for along in profiles:
+        found = np.flatnonzero(along)
         stop = int(found[-1]) + 1 if found.size else 0
         box.append(slice(int(found[0]) if found.size else 0, stop))
     return box[0], box[1], box[2]
@@ -152,25 +157,33 @@ def _codes(mask: np.ndarray) -> np.ndarray:
     return (codes[:-1] << 4) | codes[1:]
 
 
+def _places_mm(surface: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+    """Return (N, 3) float64: where the surfels of a bool array are, in mm."""
+    # A fifth of the time of argwhere.
+    indices = np.unravel_index(np.flatnonzero(surface), surface.shape)
+    places = np.empty((len(indices[0]), 3))
+    for axis, index in enumerate(indices):
+        np.multiply(index, float(spacing_mm[axis]), out=places[:, axis])
+    return places
+
+
 def _distances(
-    own: np.ndarray, other: np.ndarray, spacing_mm: Sequence[float]
+    own: np.ndarray, other: np.ndarray, apart: np.ndarray
 ) -> np.ndarray:
-    """Return mm from each surfel of `own` to the nearest one of `other`."""
-    indices = np.argwhere(own)
-    targets = np.argwhere(other)
-    if not len(targets):
-        return np.full(len(indices), np.inf)
-    distances = np.zeros(len(indices))
-    # Surfels on both surfaces are at distance 0 and need no search.
-    apart = ~other[own]
+    """Return mm from each place of `own`, if `apart`, to the nearest other."""
+    if not len(other):
+        return np.full(len(own), np.inf)
+    distances = np.zeros(len(own))
     if apart.any():
-        spacing = np.asarray(spacing_mm, np.float64)
         # Surfels lie on a grid: splitting in the middle is as good as at the
-        # median, and much cheaper to build.
+        # median, and much cheaper to build. Large leaves: one search each.
         tree = cKDTree(
-            targets * spacing, balanced_tree=False, compact_nodes=False
+            other,
+            leafsize=LEAF_SURFELS,
+            balanced_tree=False,
+            compact_nodes=False,
         )
-        distances[apart] = tree.query(indices[apart] * spacing)[0]
+        distances[apart] = tree.query(own[apart])[0]
     return distances
 
 
