@@ -134,10 +134,13 @@ def nsd(distances: SurfaceDistances, tolerance_mm: float) -> float:
 
 def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
     """Return the smallest box that holds a (I, J, K) mask; empty if none."""
-    columns = mask.any(axis=2)
+    columns = np.any(mask, axis=2)
     box = []
-    profiles = columns.any(axis=1), columns.any(axis=0), mask.any(axis=(0, 1))
-    for along in profiles:
+    for along in (
+        np.any(columns, axis=1),
+        np.any(columns, axis=0),
+        np.any(mask, axis=(0, 1)),
+    ):
         found = np.flatnonzero(along)
         stop = int(found[-1]) + 1 if found.size else 0
         box.append(slice(int(found[0]) if found.size else 0, stop))
