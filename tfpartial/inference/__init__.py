@@ -6,9 +6,10 @@ Out: label maps with names, optional probabilities; a SavedModel and an ONNX
 Before: tfpartial.training wrote the weights.
 After: tfpartial.evaluation compares the label maps with references.
 
-Modules: `windows` (positions and weights, numpy, shared), `sliding_window`
-and `predict` (the ordinary way), `graph_preprocess`, `graph_window` and
-`export` (the same steps as a TensorFlow graph), `load_network`.
+Modules: `windows` (positions and weights, numpy, shared), `slab`,
+`sliding_window` and `predict` (the ordinary way), `graph_preprocess`,
+`graph_window` and `export` (the same steps as a TensorFlow graph),
+`load_network`.
 Import the module you need: this page imports nothing, so that `--help` does
 not wait for TensorFlow.
 """
