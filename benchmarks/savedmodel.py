@@ -46,7 +46,7 @@ class Size:
     """What it runs on: the scan's own grid, the network and its window."""
 
     shape: tuple[int, int, int] = (320, 320, 100)
-    spacing_mm: tuple[float, float, float] = (0.7, 0.7, 2.0)
+    spacing_mm: tuple[float, float, float] = (0.703125, 0.703125, 2.0)
     canonical_mm: float = 2.0
     window: int = 64
     filters: tuple[int, ...] = (8, 16, 32)
