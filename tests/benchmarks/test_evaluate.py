@@ -21,8 +21,8 @@ def test_every_side_finds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert "surface-distance" in line["peers"]
     (scan,) = line["scans"].values()
     assert np.shape(scan["scores"]) == (line["labels"], 3)
-    whats = [target["what"].split(" / ")[0] for target in line["targets"]]
-    assert whats == ["time of surface-distance", "time of MONAI"]
+    named = [target["what"].split(" / ")[0] for target in line["targets"]]
+    assert named == ["time of surface-distance", "time of MONAI"]
 
 
 def test_the_limit_is_three_above_a_million_voxels_only(
