@@ -187,9 +187,9 @@ def _ours(folder: Path, labels: int, size: Size) -> None:
     network = build_network("unet3d", num_labels=labels, seed=1,
                             filters=list(size.filters))  # fmt: skip
     weights = {
-        f"{layer.name}/{weight.name}": np.asarray(weight)
+        f"{layer.name}/{place}": values
         for layer in network.layers
-        for weight in layer.weights
+        for place, values in enumerate(layer.get_weights())
     }
     np.savez(folder / f"weights_{labels}.npz", **weights)
     image = np.load(folder / "image.npy")
@@ -210,14 +210,18 @@ def _monai(folder: Path, labels: int, size: Size) -> None:
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import torch
     from monai.inferers import SlidingWindowInferer
-    from torch_unet3d import TorchUnet3d
+    from torch_networks import UNet3D
 
     from tfpartial.inference.windows import gaussian_weights
 
     idle = peak_mb()
     torch.set_num_threads(THREADS)
-    with np.load(folder / f"weights_{labels}.npz") as weights:
-        network = TorchUnet3d(weights).eval()
+    network = UNet3D(size.filters, labels).eval()
+    with np.load(folder / f"weights_{labels}.npz") as saved:
+        weights: dict[str, list[np.ndarray]] = {}
+        for name in saved.files:  # in the order of Keras
+            weights.setdefault(name.partition("/")[0], []).append(saved[name])
+    network.copy_weights(weights)
     array = np.load(folder / "image.npy")
     image = torch.from_numpy(array)[None, None]
     shape = (size.window,) * 3

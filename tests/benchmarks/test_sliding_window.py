@@ -6,7 +6,6 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sides
 import sliding_window
@@ -25,32 +24,6 @@ def test_both_sides_segment_alike(capsys: pytest.CaptureFixture[str]) -> None:
     for labels in ("8", "100"):
         assert line["peak_mb"][labels]["ours"] > line["idle_mb"][labels]["ours"]
     assert ("monai" in line["sides"]) == HAS_PEERS
-
-
-@pytest.mark.skipif(not find_spec("torch"), reason="needs torch")
-def test_the_network_in_torch_is_the_same_function() -> None:
-    import torch
-    from torch_unet3d import TorchUnet3d
-
-    from tfpartial.models import build_network
-
-    network = build_network("unet3d", num_labels=5, seed=3, filters=[4, 8, 16])
-    draw = np.random.default_rng(0)
-    network.set_weights(  # gamma and beta are not 1 and 0
-        [w + draw.normal(0, 0.1, w.shape) for w in network.get_weights()]
-    )
-    weights = {
-        f"{layer.name}/{weight.name}": np.asarray(weight)
-        for layer in network.layers
-        for weight in layer.weights
-    }
-    image = draw.normal(size=(2, 8, 16, 8, 1)).astype("f4")
-    expected = np.asarray(network(image))
-    torch.set_num_threads(1)  # more of them wait for busy cores
-    with torch.inference_mode():
-        given = torch.from_numpy(image.transpose(0, 4, 1, 2, 3))
-        found = TorchUnet3d(weights)(given).numpy().transpose(0, 2, 3, 4, 1)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_side_runs_on_request_and_tells_its_peak(tmp_path: Path) -> None:
