@@ -118,12 +118,10 @@ def _tally(
         else:
             missed.append(f"{plant.kind}: {plant.where} ({plant.detail})")
     known = {(f.kind, f.where, f.label) for f in before}
-    touched = {p.where for p in plants} | {p.source for p in plants}
     new = [
         f"{f.kind}: {f.where} {f.label}".rstrip()
         for f in after
-        if (f.kind, f.where, f.label) not in known
-        and not {f.where, *f.others} & touched
+        if (f.kind, f.where, f.label) not in known and not _may_be(f, plants)
     ]
     return {
         "planted": table,
@@ -137,6 +135,15 @@ def _tally(
             for p in plants
         ],
     }
+
+
+def _may_be(finding: Finding, plants: list[Plant]) -> bool:
+    """Whether a plant explains a finding: a pair only as it was planted."""
+    involved = {finding.where, *finding.others}
+    if finding.kind == "same_scan":
+        return involved in [{p.where, p.source} for p in plants]
+    touched = {p.where for p in plants} | {p.source for p in plants}
+    return bool(involved & touched)
 
 
 def _kinds_on(plant: Plant, findings: list[Finding]) -> set[str]:

@@ -7,6 +7,8 @@ import pytest
 from synthetic import patient
 
 from tfpartial.audit.coarse import (
+    MIN_COMMON_VOXELS,
+    NEARLY_WHOLE,
     Features,
     best_match,
     block_means,
@@ -82,6 +84,22 @@ def test_the_correlation_is_that_of_its_slow_twin() -> None:
     assert match.correlation == pytest.approx(twin, abs=1e-3)
     for shift in ((0, 0, 0), (2, -3, 1)):
         assert _correlation(a, b, shift) <= match.correlation + 1e-3
+
+
+def test_a_small_piece_must_lie_on_the_other_nearly_whole() -> None:
+    """A few common voxels correlate by chance somewhere."""
+    a = fine_features(coarse_copy(patient(1)))
+    b = fine_features(coarse_copy(patient(2)))
+    cut = (slice(8, 20), slice(8, 20), slice(8, 18))
+    piece = Features(b.values[cut], b.body[cut])
+    assert piece.body.sum() < MIN_COMMON_VOXELS
+    assert best_match(a, piece).overlap >= NEARLY_WHOLE - 1e-3
+    # A large one may end outside.
+    assert b.body.sum() > MIN_COMMON_VOXELS / 0.25
+    beside = Features(a.values[12:], a.body[12:])
+    also = Features(a.values[:24], a.body[:24])
+    assert best_match(beside, also).correlation == pytest.approx(1, abs=1e-3)
+    assert best_match(beside, also).overlap < NEARLY_WHOLE
 
 
 def test_nothing_matches_an_empty_scan() -> None:

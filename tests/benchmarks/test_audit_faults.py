@@ -47,3 +47,13 @@ def test_a_finding_on_an_untouched_case_is_a_false_alarm() -> None:
     tally = _tally(before, after, [SWAP, COPY])
     assert tally["new_on_cases_without_a_plant"] == ["outlier: db1/c jaw"]
     assert tally["findings_on_untouched"] == {"outlier": 1}
+
+
+def test_a_pair_that_was_not_planted_is_a_false_alarm() -> None:
+    """Also where one of the two is a copy, of another scan."""
+    after = [
+        finding("same_scan", "copy", "db1/b"),
+        finding("same_scan", "copy", "db1/c"),
+    ]
+    tally = _tally([], after, [COPY])
+    assert tally["new_on_cases_without_a_plant"] == ["same_scan: db2/copy"]

@@ -21,6 +21,10 @@ FEATURE_HU = (-300.0, 400.0)
 # Structure between these sizes tells patients apart; what is larger, all
 # heads share, and what is smaller, resampling changes.
 FINE_MM, BROAD_MM = 4.0, 14.0
+# Fewer common voxels (300 ml) correlate by chance somewhere; a scan that has
+# no more must lie on the other nearly whole.
+MIN_COMMON_VOXELS = 1500
+NEARLY_WHOLE = 0.8
 
 
 def coarse_copy(volume: Volume, spacing_mm: float = COARSE_MM) -> np.ndarray:
@@ -147,7 +151,8 @@ def best_match(a: Features, b: Features, min_overlap: float = 0.25) -> Match:
     Args:
         a: of one scan.
         b: of another, on the same spacing.
-        min_overlap: share of the smaller body that must overlap.
+        min_overlap: share of the smaller body that must overlap; more of a
+            small one (`MIN_COMMON_VOXELS`).
 
     Returns:
         Match; correlation -1 if one of them has no body.
@@ -155,6 +160,9 @@ def best_match(a: Features, b: Features, min_overlap: float = 0.25) -> Match:
     smaller = min(int(a.body.sum()), int(b.body.sum()))
     if smaller == 0:
         return Match(-1.0, 0.0, (0, 0, 0))
+    needed = max(
+        min_overlap * smaller, min(MIN_COMMON_VOXELS, NEARLY_WHOLE * smaller)
+    )
     shape = [
         fft.next_fast_len(n + m - 1, True)
         for n, m in zip(a.values.shape, b.values.shape, strict=True)
@@ -171,9 +179,7 @@ def best_match(a: Features, b: Features, min_overlap: float = 0.25) -> Match:
     product = fft.irfftn(one * other, shape)
     norm_a = fft.irfftn(one_square * other_body, shape).clip(1.0)
     norm_b = fft.irfftn(one_body * other_square, shape).clip(1.0)
-    r = np.where(
-        both >= min_overlap * smaller, product / np.sqrt(norm_a * norm_b), -1.0
-    )
+    r = np.where(both >= needed, product / np.sqrt(norm_a * norm_b), -1.0)
     peak = np.unravel_index(int(r.argmax()), r.shape)
     i, j, k = (
         int(p) if p < n else int(p) - s

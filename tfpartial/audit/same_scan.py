@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 SAME_SCAN = 0.90
 # Partners of each scan that are compared in 3D: trusting the header, and
 # with axes in any order and direction.
-TRUSTED_PARTNERS = 6
+TRUSTED_PARTNERS = 24
 TURNED_PARTNERS = 2
 TURNS_EACH = 3
 # Of profiles, per plane: nothing in common.
