@@ -7,7 +7,6 @@ import pytest
 from synthetic import patient
 
 from tfpartial.audit.coarse import (
-    MIN_COMMON_VOXELS,
     NEARLY_WHOLE,
     Features,
     best_match,
@@ -92,14 +91,17 @@ def test_a_small_piece_must_lie_on_the_other_nearly_whole() -> None:
     b = fine_features(coarse_copy(patient(2)))
     cut = (slice(8, 20), slice(8, 20), slice(8, 18))
     piece = Features(b.values[cut], b.body[cut])
-    assert piece.body.sum() < MIN_COMMON_VOXELS
-    assert best_match(a, piece).overlap >= NEARLY_WHOLE - 1e-3
+    assert piece.body.sum() < 1500
+    assert best_match(a, piece).overlap < NEARLY_WHOLE
+    match = best_match(a, piece, min_common=1500)
+    assert match.overlap >= NEARLY_WHOLE - 1e-3
     # A large one may end outside.
-    assert b.body.sum() > MIN_COMMON_VOXELS / 0.25
+    assert b.body.sum() > 1500 / 0.25
     beside = Features(a.values[12:], a.body[12:])
     also = Features(a.values[:24], a.body[:24])
-    assert best_match(beside, also).correlation == pytest.approx(1, abs=1e-3)
-    assert best_match(beside, also).overlap < NEARLY_WHOLE
+    match = best_match(beside, also, min_common=1500)
+    assert match.correlation == pytest.approx(1, abs=1e-3)
+    assert match.overlap < NEARLY_WHOLE
 
 
 def test_nothing_matches_an_empty_scan() -> None:

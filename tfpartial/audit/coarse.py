@@ -21,9 +21,6 @@ FEATURE_HU = (-300.0, 400.0)
 # Structure between these sizes tells patients apart; what is larger, all
 # heads share, and what is smaller, resampling changes.
 FINE_MM, BROAD_MM = 4.0, 14.0
-# Fewer common voxels (300 ml) correlate by chance somewhere; a scan that has
-# no more must lie on the other nearly whole.
-MIN_COMMON_VOXELS = 1500
 NEARLY_WHOLE = 0.8
 
 
@@ -139,7 +136,9 @@ class Match:
     shift: tuple[int, int, int]
 
 
-def best_match(a: Features, b: Features, min_overlap: float = 0.25) -> Match:
+def best_match(
+    a: Features, b: Features, min_overlap: float = 0.25, min_common: int = 0
+) -> Match:
     """Return the translation at which two scans correlate best.
 
     Formula (sums over the voxels where both bodies lie):
@@ -151,8 +150,9 @@ def best_match(a: Features, b: Features, min_overlap: float = 0.25) -> Match:
     Args:
         a: of one scan.
         b: of another, on the same spacing.
-        min_overlap: share of the smaller body that must overlap; more of a
-            small one (`MIN_COMMON_VOXELS`).
+        min_overlap: share of the smaller body that must overlap.
+        min_common: voxels that must overlap; of a body that has hardly more,
+            four fifths.
 
     Returns:
         Match; correlation -1 if one of them has no body.
@@ -160,9 +160,7 @@ def best_match(a: Features, b: Features, min_overlap: float = 0.25) -> Match:
     smaller = min(int(a.body.sum()), int(b.body.sum()))
     if smaller == 0:
         return Match(-1.0, 0.0, (0, 0, 0))
-    needed = max(
-        min_overlap * smaller, min(MIN_COMMON_VOXELS, NEARLY_WHOLE * smaller)
-    )
+    needed = max(min_overlap * smaller, min(min_common, NEARLY_WHOLE * smaller))
     shape = [
         fft.next_fast_len(n + m - 1, True)
         for n, m in zip(a.values.shape, b.values.shape, strict=True)
