@@ -54,6 +54,8 @@ def test_moved_files_are_the_same_experiment(folder: Path) -> None:
     raw["build"]["splits"]["file"] = "/mnt/splits.json"
     raw["databases"][0]["path"] = "/mnt/full"
     claim(raw, folder)
+    about = json.loads((folder / "run" / "run.json").read_text())
+    assert len(about["resumed"]) == 1
 
 
 def test_other_content_of_the_records_is_another_experiment(
@@ -116,13 +118,6 @@ def test_what_is_no_list_of_calls_is_refused(
     assert json.loads(about.read_text())["resumed"] == resumed
 
 
-def test_later_calls_are_listed(folder: Path) -> None:
-    claim(declared(folder), folder)
-    claim(declared(folder), folder)
-    about = json.loads((folder / "run" / "run.json").read_text())
-    assert len(about["resumed"]) == 2
-
-
 def test_checkpoints_without_a_config_are_of_an_unknown_run(
     folder: Path,
 ) -> None:
@@ -172,11 +167,11 @@ def test_variables_that_choose_kernels_are_part_of_the_description(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/a/home")
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
     about = describe_run("none", strategy)
     assert about["environment"]["TF_ENABLE_ONEDNN_OPTS"] == "0"
-    assert "/home/somebody" not in json.dumps(about)
+    assert "/a/home" not in json.dumps(about)
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
     about = describe_run("none", strategy)
     assert "TF_ENABLE_ONEDNN_OPTS" not in about["environment"]
