@@ -75,21 +75,23 @@ class Killer:
 
     def _kill_after(self, delay: float) -> None:
         time.sleep(delay)
-        with self.lock:  # nobody leaves the phase meanwhile
-            self.kill()
+        self.kill()
 
     def kill(self) -> None:
         """Say where, and be gone."""
-        after = time.perf_counter() - self.entered
-        told = {
-            "phase": self.phase,
-            "epoch": self.epoch,
-            "after_seconds": after,
-            "time": time.time(),
-        }
-        text = json.dumps(told)
-        Path(self.plan["report"]).write_text(text, encoding="utf-8")
-        os.kill(os.getpid(), signal.SIGKILL)
+        # Nobody leaves the phase meanwhile; and at its very end the program
+        # and the thread that waits may both be here.
+        with self.lock:
+            after = time.perf_counter() - self.entered
+            told = {
+                "phase": self.phase,
+                "epoch": self.epoch,
+                "after_seconds": after,
+                "time": time.time(),
+            }
+            text = json.dumps(told)
+            Path(self.plan["report"]).write_text(text, encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def around(self, phase: str, real: Callable) -> Callable:
         """Wrap a callback's on_epoch_end: it is a phase."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from tfpartial.errors import InputError
-from tfpartial.folder_lock import folder_lock
+from tfpartial.folder_lock import folder_lock, waiting_lock
 from tfpartial.machine import explained
 
 
@@ -33,3 +35,27 @@ def test_a_folder_or_a_pipe_is_no_lock(tmp_path: Path, make) -> None:
         folder_lock(tmp_path, "another fit"),
     ):
         pass
+
+
+def test_a_second_one_that_waits_goes_on_when_the_first_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    order, begun = [], threading.Event()
+    caplog.set_level(logging.INFO, "tfpartial")
+
+    def second() -> None:
+        begun.set()
+        with waiting_lock(tmp_path / ".lock", tmp_path / "it", "another one"):
+            order.append("second")
+
+    with waiting_lock(tmp_path / ".lock", tmp_path / "it", "another one"):
+        assert not caplog.messages
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert begun.wait(10)
+        thread.join(0.2)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
+    said = f"{tmp_path / 'it'}: another one works there; waiting for it"
+    assert caplog.messages == [said]

@@ -1,12 +1,13 @@
-"""One writer per folder, even if the one before was killed.
+"""One writer at a time, even if the one before was killed.
 
-In: a folder. Out: an open, locked file; the system unlocks it when the process
-ends, however it ends.
+In: a folder, or the path of a lock. Out: an open, locked file; the system
+unlocks it when the process ends, however it ends.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from tfpartial.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -31,15 +34,43 @@ def folder_lock(folder: Path, who: str) -> Iterator[IO]:
         InputError: another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a", opener=_without_waiting) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with _opened(folder / ".lock") as file:
+        if not _locked_at_once(file):
             raise InputError(
                 f"{folder}: {who} works there. Wait for it, or end it, and "
                 f"repeat the command."
-            ) from None
+            )
         yield file
+
+
+@contextmanager
+def waiting_lock(lock: Path, goal: Path, who: str) -> Iterator[None]:
+    """Wait until no other process makes the same thing; say so.
+
+    For what the second one finds made by the first.
+
+    Args:
+        lock: file of the lock; its folder exists. It stays.
+        goal: what is being made, and
+        who: by whom, such as "another build": for the message.
+    """
+    with _opened(lock) as file:
+        if not _locked_at_once(file):
+            log.info("%s: %s works there; waiting for it", goal, who)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _opened(lock: Path) -> IO:
+    return open(lock, "a", opener=_without_waiting)
+
+
+def _locked_at_once(file: IO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _without_waiting(name: str, flags: int) -> int:

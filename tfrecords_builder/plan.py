@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,6 @@ class Plan:
         case_fingerprints: one per case.
         fingerprint: of the whole database.
         folder: where the records belong.
-        present: content of its cases.json if that is up to date, else None.
     """
 
     database: Database
@@ -59,7 +59,15 @@ class Plan:
     case_fingerprints: list[str]
     fingerprint: str
     folder: Path
-    present: dict[str, Any] | None
+
+    @cached_property
+    def present(self) -> dict[str, Any] | None:
+        """Content of its cases.json if that is up to date, else None.
+
+        To be asked once the records folder is locked: until then another
+        build may make what is missing.
+        """
+        return present_cases(self.folder, self.fingerprint)
 
     @property
     def ignore_value(self) -> int:
@@ -119,7 +127,6 @@ def _plan(
         for case, fingerprint in zip(ordered, fingerprints, strict=True)
     ]
     fingerprint = database_fingerprint(database, experiment, scans)
-    folder = Path(experiment.records_dir) / database.name / TFDS_VERSION
     return Plan(
         database=database,
         cases=ordered,
@@ -127,8 +134,7 @@ def _plan(
         stored_sets=_sets_with_ignore(database, space),
         case_fingerprints=fingerprints,
         fingerprint=fingerprint,
-        folder=folder,
-        present=_present(folder, fingerprint),
+        folder=Path(experiment.records_dir) / database.name / TFDS_VERSION,
     )
 
 
@@ -151,7 +157,7 @@ def _sets_with_ignore(database: Database, space: LabelSpace) -> np.ndarray:
     return np.concatenate([sets, np.ones((1, sets.shape[1]), bool)])
 
 
-def _present(folder: Path, fingerprint: str) -> dict[str, Any] | None:
+def present_cases(folder: Path, fingerprint: str) -> dict[str, Any] | None:
     """Return cases.json if the records are whole and what they should be."""
     if not folder.is_dir():
         return None

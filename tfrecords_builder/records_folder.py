@@ -5,10 +5,8 @@ In: an `Experiment`. Out: an opened folder, locked against a second build.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,11 +16,13 @@ from tfpartial.data.record_schema import SCHEMA_VERSION
 from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.table import write_whole
+from tfpartial.folder_lock import waiting_lock
 from tfpartial.labels import LabelSpace
 
 PROJECT_FILE = "project.json"
 WORK_FOLDER = ".work"
 LOG_FILE = "build.log"
+_LOCK = ".lock"
 _FORMAT = "tfpartial records"
 # What a folder holds; no word in project.json: what `build` makes.
 BUILT, PSEUDO_LABELLED = "built", "pseudo-labelled"
@@ -37,7 +37,10 @@ log = logging.getLogger(__name__)
 def open_records_folder(
     records_dir: Path, space: LabelSpace, content: str = BUILT
 ) -> Iterator[Path]:
-    """Make or open the folder for one build.
+    """Make or open the folder for one build; a second one waits.
+
+    Trainings on the same records begin by building them: the second finds
+    them up to date.
 
     Args:
         records_dir: the folder.
@@ -48,24 +51,20 @@ def open_records_folder(
         The work folder inside it; removed at the end when it is empty.
 
     Raises:
-        InputError: the folder holds something else, records of another label
-            space, or is being written by another build.
+        InputError: the folder holds something else, or records of another
+            label space.
     """
     check_records_folder(records_dir, space, content)
-    _claim(records_dir, space, content)
-    work = records_dir / WORK_FOLDER
-    work.mkdir(exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{records_dir}: another build is writing here. Wait until "
-                "it has finished."
-            ) from None
+    records_dir.mkdir(parents=True, exist_ok=True)
+    with waiting_lock(records_dir / _LOCK, records_dir, "another build"):
+        # The one before may have been of another experiment.
+        check_records_folder(records_dir, space, content)
+        _claim(records_dir, space, content)
+        work = records_dir / WORK_FOLDER
+        work.mkdir(exist_ok=True)
         yield work
-        if {path.name for path in work.iterdir()} == {"lock"}:
-            shutil.rmtree(work)
+        if not any(work.iterdir()):
+            work.rmdir()
 
 
 def write_log(records_dir: Path, message: str) -> None:
@@ -90,7 +89,7 @@ def check_records_folder(
     """Check that records may be written to a folder; nothing is changed.
 
     Raises:
-        InputError: as `open_records_folder`, except the lock.
+        InputError: as `open_records_folder`.
     """
     marker = records_dir / PROJECT_FILE
     if marker.is_file():
@@ -102,11 +101,11 @@ def check_records_folder(
             + _ELSEWHERE
         )
     # A call that was killed while it claimed the folder leaves its draft.
-    draft = f".{PROJECT_FILE}."
+    ours = (_LOCK, f".{PROJECT_FILE}.")
     found = sorted(
         path.name
         for path in records_dir.glob("*")
-        if not path.name.startswith(draft)
+        if not path.name.startswith(ours)
     )
     if found:
         listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
@@ -121,7 +120,6 @@ def _claim(records_dir: Path, space: LabelSpace, content: str) -> None:
     marker = records_dir / PROJECT_FILE
     if marker.is_file():
         return
-    records_dir.mkdir(parents=True, exist_ok=True)
     project = {
         "format": _FORMAT,
         "schema_version": SCHEMA_VERSION,

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -29,6 +30,7 @@ from tiny_records import (
 from tfpartial.config import Experiment
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
+from tfpartial.folder_lock import waiting_lock
 from tfrecords_builder.build import build_records
 from tfrecords_builder.plan import make_plans, scan_jobs
 from tfrecords_builder.scans import preprocess_scan
@@ -409,15 +411,53 @@ def test_workers_and_input_faults_need_no_tensorflow() -> None:
     assert subprocess.run(run, env=environment).returncode == 0
 
 
-def test_two_builds_at_once_are_refused(experiment: Experiment) -> None:
-    import fcntl
+def test_two_builds_at_once_come_to_the_same(experiment: Experiment) -> None:
+    """As the trainings of a table do, which begin together."""
+    done, failed = [], []
 
-    work = build_records(experiment) / ".work"
-    work.mkdir()
-    with (work / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another build is writing"):
+    def build() -> None:
+        try:
+            done.append(build_records(experiment))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=build) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not failed
+    assert done[0] == done[1]
+    text = (done[0] / "build.log").read_text("utf-8")
+    for name in ("full", "part"):
+        assert text.count(f"wrote {name}:") == 1, text
+
+
+def test_a_build_that_waited_is_refused_what_became_of_another(
+    experiment: Experiment, tmp_path: Path
+) -> None:
+    """The folder was nobody's when it began to wait."""
+    records_dir = Path(experiment.records_dir)
+    records_dir.mkdir()
+    other = Experiment.model_validate(
+        experiment.model_dump() | {"records_dir": str(tmp_path / "other")}
+    )
+    project = (build_records(other) / "project.json").read_text("utf-8")
+    refused = []
+
+    def build() -> None:
+        with pytest.raises(InputError, match="another project") as error:
             build_records(experiment)
+        refused.append(error)
+
+    with waiting_lock(records_dir / ".lock", records_dir, "another build"):
+        thread = threading.Thread(target=build)
+        thread.start()
+        thread.join(0.5)
+        foreign = project.replace('"bone"', '"colon"')
+        (records_dir / "project.json").write_text(foreign, "utf-8")
+    thread.join(120)
+    assert len(refused) == 1
 
 
 NUM_EXTRA = 24
@@ -530,7 +570,8 @@ def test_killed_while_it_claims_its_folder(
         patch.setattr(Path, "unlink", lambda *_, **__: None)
         with pytest.raises(KeyboardInterrupt):
             build_records(experiment)
-    (draft,) = folder.iterdir()
-    assert draft.name.startswith(".project.json.")
+    lock, draft = sorted(path.name for path in folder.iterdir())
+    assert lock == ".lock"
+    assert draft.startswith(".project.json.")
     build_records(experiment)
     assert (folder / "manifest.json").is_file()

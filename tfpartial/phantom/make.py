@@ -7,11 +7,9 @@ In: the `phantom` section, a folder. Out: `supine/<case>/{ct,labels}.nii.gz`,
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tqdm import tqdm
 from tfpartial.config.experiment import Phantom
 from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
+from tfpartial.folder_lock import waiting_lock
 from tfpartial.phantom.bones import build_skeleton
 from tfpartial.phantom.organs import build_organs
 from tfpartial.phantom.patient import standard_positions, voxel_positions
@@ -58,7 +57,8 @@ def make_phantom(options: Phantom, root: Path) -> None:
     """
     root = Path(root)
     root.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(root.with_name(f".{root.name}.lock")):
+    lock = root.with_name(f".{root.name}.lock")
+    with waiting_lock(lock, root, "another command"):
         if _is_finished(root, options):
             return
         staging = root.with_name(f".{root.name}.partial")
@@ -187,16 +187,3 @@ def _is_finished(root: Path, options: Phantom) -> bool:
             f"made with {shown(found)}. {remedy}"
         )
     return True
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock file; the system releases it when the process ends."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: one process at a time is up to the user.
-        yield
-        return
-    with path.open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tfpartial.databases import check_database_names
 from tfpartial.errors import Faults, InputError
 from tfpartial.inference.load_network import LoadedRun, file_hash
 from tfrecords_builder.fingerprints import digest, versions
+from tfrecords_builder.plan import present_cases
 
 # Part of every key: raise it when pseudo-labels are computed otherwise.
 REVISION = 1
@@ -41,7 +43,6 @@ class DatabasePlan:
         stored_sets: (V, L) bool, of the target.
         fingerprint: of the target.
         folder: where the target belongs.
-        present: whether that is there already.
     """
 
     database: Database
@@ -51,7 +52,11 @@ class DatabasePlan:
     stored_sets: np.ndarray
     fingerprint: str
     folder: Path
-    present: bool
+
+    @cached_property
+    def present(self) -> bool:
+        """Whether the target is there already; ask once it is locked."""
+        return present_cases(self.folder, self.fingerprint) is not None
 
     @property
     def is_copied(self) -> bool:
@@ -178,7 +183,6 @@ def _plan(
                 "tensorflow-datasets": versions()["tensorflow-datasets"],
             }
         )
-    folder = target / database.name / TFDS_VERSION
     return DatabasePlan(
         database=database,
         store=store,
@@ -186,8 +190,7 @@ def _plan(
         code_of_label=codes,
         stored_sets=sets,
         fingerprint=fingerprint,
-        folder=folder,
-        present=_is_present(folder, fingerprint),
+        folder=target / database.name / TFDS_VERSION,
     )
 
 
@@ -222,14 +225,3 @@ def append_stored_values(
     codes[labels] = first + np.arange(len(labels))
     added = np.eye(len(wanted), dtype=bool)[labels]
     return codes, np.concatenate([stored_sets, added])
-
-
-def _is_present(folder: Path, fingerprint: str) -> bool:
-    """Whether whole records of this fingerprint are in a folder."""
-    try:
-        if read_cases_file(folder)["fingerprint"] != fingerprint:
-            return False
-        RecordStore(folder.parents[1], folder.parent.name)
-    except (InputError, KeyError):
-        return False
-    return True
