@@ -92,6 +92,7 @@ def build_training_dataset(
     )
     row_numbers = tf.constant(list(rows), tf.int64)
 
+    @tf.autograph.experimental.do_not_convert  # rewriting it took 0.4 s
     def load(element: tf.Tensor) -> Row:
         return reader.load(
             element // len(rows), row_numbers[element % len(rows)]

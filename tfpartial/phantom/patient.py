@@ -8,7 +8,6 @@ organs are placed (origin midway between the femoral heads).
 from __future__ import annotations
 
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from tfpartial.phantom.shapes import Points
 
@@ -70,6 +69,9 @@ def _smooth_field(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Displacement (3, I, J, K) float32 in mm, cubic between controls."""
+    # Here: a training on phantoms that are there would wait for it, too.
+    from scipy.interpolate import CubicSpline
+
     coarse = [
         int(np.ceil(size * spacing / CONTROL_MM)) + 1
         for size, spacing in zip(shape, spacing_mm, strict=True)

@@ -55,9 +55,9 @@ class CheckedSteps(keras.Model):
         def run(batch: Any) -> Any:
             return strategy.run(replica_step, args=(batch,))
 
-        run = (
-            run if self.run_eagerly else tf.function(run, reduce_retracing=True)
-        )
+        if not self.run_eagerly:
+            # As Keras does: nothing in a step needs rewriting by AutoGraph.
+            run = tf.function(run, reduce_retracing=True, autograph=False)
 
         def step(iterator: Any) -> dict[str, Any]:
             started = time.perf_counter()
