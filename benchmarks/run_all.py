@@ -62,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(name: str) -> tuple[dict[str, Any] | None, float]:
-    """Return the line of one benchmark (None: it failed) and its seconds."""
+    """Return the line of one benchmark (None: it failed) and its seconds.
+
+    The line of one that failed goes to stderr: it says what did not agree.
+    """
     begin = time.monotonic()
     done = subprocess.run(
         [sys.executable, REPOSITORY / "benchmarks" / f"{name}.py"],
@@ -74,6 +77,7 @@ def run(name: str) -> tuple[dict[str, Any] | None, float]:
     seconds = time.monotonic() - begin
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines:
+        print(*lines[-1:], file=sys.stderr, flush=True)
         return None, seconds
     print(lines[-1], flush=True)
     return json.loads(lines[-1]), seconds

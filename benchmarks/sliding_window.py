@@ -17,21 +17,25 @@ imports (the libraries of the two sides differ by more than a scan).
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import measure
 import numpy as np
 from measure import Target
-from sides import THREADS, Side, peak_mb, serve
+from other_process import OtherProcess
 
+THREADS = len(os.sched_getaffinity(0))
 OVERLAP = 0.5
 MAX_DIFFERENT = 1e-3
 FEW_LABELS, MANY_LABELS = 8, 100
@@ -65,16 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--planes", type=int, help="length of the scan")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--labels", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args(arguments)
     size = QUICK if chosen.quick else FULL
     if chosen.planes:
         size = replace(size, scan=(*size.scan[:2], chosen.planes))
-    if chosen.side:
-        SIDES[chosen.side](chosen.folder, chosen.labels, size)
-        return 0
     with tempfile.TemporaryDirectory() as folder:
         return compare(Path(folder), size)
 
@@ -82,8 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def compare(folder: Path, size: Size) -> int:
     """Measure both sides; return 1 if their labels differ."""
     np.save(folder / "image.npy", make_image(size.scan))
-    few = _in_turn(folder, FEW_LABELS, size, size.repeats)
-    many = _in_turn(folder, MANY_LABELS, size, 1)
+    with mock.patch.dict(os.environ, ENVIRONMENT):
+        few = _in_turn(folder, FEW_LABELS, size, size.repeats)
+        many = _in_turn(folder, MANY_LABELS, size, 1)
     measure.report(
         "sliding_window",
         few["seconds"],
@@ -147,25 +146,23 @@ def _in_turn(
     folder: Path, labels: int, size: Size, repeats: int
 ) -> dict[str, Any]:
     """Run both sides in turn; seconds, peak memory, different voxels."""
-    names = ["ours"]
+    prepared = {"ours": our_calls}
     if find_spec("torch") and find_spec("monai"):
-        names.append("monai")
-    command = [__file__, "--folder", folder, "--labels", str(labels)]
-    command += ["--planes", str(size.scan[2])]
-    if size.window == QUICK.window:
-        command.append("--quick")
+        prepared["monai"] = monai_calls
     with ExitStack() as stack:
-        sides = {}
-        for name in names:  # ours first: it writes the weights
-            sides[name] = stack.enter_context(
-                Side(
-                    [*command, "--side", name], OMP_NUM_THREADS=str(THREADS)
-                )  # fmt: skip
+        processes, told = {}, {}
+        for name, prepare in prepared.items():  # ours first: it saves weights
+            processes[name] = stack.enter_context(
+                OtherProcess(prepare, folder, labels, size)
             )
+            told[name] = processes[name]("about")
+        sides = {
+            name: partial(process, "segment")
+            for name, process in processes.items()
+        }
         seconds = measure.in_turn(sides, repeats, warmup=0)
-        peaks = {name: side.peak_mb() for name, side in sides.items()}
-        told = {name: side.told for name, side in sides.items()}
-    made = {name: np.load(_labels_file(folder, name, labels)) for name in names}
+        peaks = {name: process("peak") for name, process in processes.items()}
+        made = {name: process("made") for name, process in processes.items()}
     different = 0.0
     if "monai" in made:
         different = float((made["ours"] != made["monai"]).mean())
@@ -175,8 +172,10 @@ def _in_turn(
             "found": np.unique(made["ours"]).tolist()}  # fmt: skip
 
 
-def _ours(folder: Path, labels: int, size: Size) -> None:
-    """Serve `sliding_window_labels`; write the weights for the other side."""
+def our_calls(
+    folder: Path, labels: int, size: Size
+) -> dict[str, Callable[[], Any]]:
+    """Return the calls of TensorFlow's process; save weights for the other."""
     import tensorflow as tf
 
     from tfpartial.inference.sliding_window import sliding_window_labels
@@ -196,16 +195,19 @@ def _ours(folder: Path, labels: int, size: Size) -> None:
     shape = (size.window,) * 3
     # Compiled on one window, as MONAI's way is chosen on one.
     sliding_window_labels(network, image[tuple(map(slice, shape))], shape)
-    _serve(
-        folder, "ours", labels,
-        lambda: sliding_window_labels(network, image, shape, OVERLAP),
-        {"idle_mb": idle,
-         "without_body": share_without_body(image, size.window)},
-    )  # fmt: skip
+    about = {
+        "idle_mb": idle,
+        "without_body": share_without_body(image, size.window),
+    }
+    return _calls(
+        lambda: sliding_window_labels(network, image, shape, OVERLAP), about
+    )
 
 
-def _monai(folder: Path, labels: int, size: Size) -> None:
-    """Serve MONAI's SlidingWindowInferer on the same weights."""
+def monai_calls(
+    folder: Path, labels: int, size: Size
+) -> dict[str, Callable[[], Any]]:
+    """Return the calls of MONAI's SlidingWindowInferer, the same weights."""
     # Through TensorBoard it would import TensorFlow, which it does not need.
     sys.modules["tensorflow"] = None  # type: ignore[assignment]
     import torch
@@ -227,25 +229,53 @@ def _monai(folder: Path, labels: int, size: Size) -> None:
     shape = (size.window,) * 3
     with torch.inference_mode():
         kind, batch = _best_way(network, shape)
-        network = network.to(memory_format=kind)
+    network = network.to(memory_format=kind)
 
-        def predict(windows: torch.Tensor) -> torch.Tensor:
-            windows = windows.contiguous(memory_format=kind)
-            return torch.softmax(network(windows), 1)
+    def predict(windows: torch.Tensor) -> torch.Tensor:
+        windows = windows.contiguous(memory_format=kind)
+        return torch.softmax(network(windows), 1)
 
-        inferer = SlidingWindowInferer(
-            shape, batch, OVERLAP, mode="gaussian", cval=float(array.min())
-        )
-        # Its own map never falls below 0.001; ours does.
-        inferer.roi_weight_map = torch.from_numpy(gaussian_weights(shape))
+    inferer = SlidingWindowInferer(
+        shape, batch, OVERLAP, mode="gaussian", cval=float(array.min())
+    )
+    # Its own map never falls below 0.001; ours does.
+    inferer.roi_weight_map = torch.from_numpy(gaussian_weights(shape))
 
-        def run() -> np.ndarray:
+    def segment() -> np.ndarray:
+        with torch.inference_mode():
             summed = inferer(image, predict)
-            return summed.argmax(1)[0].to(torch.uint8).numpy()
+        return summed.argmax(1)[0].to(torch.uint8).numpy()
 
-        _serve(folder, "monai", labels, run,
-               {"idle_mb": idle, "format": str(kind),
-                "windows_per_batch": batch})  # fmt: skip
+    about = {"idle_mb": idle, "format": str(kind), "windows_per_batch": batch}
+    return _calls(segment, about)
+
+
+def _calls(
+    segment: Callable[[], np.ndarray], about: dict[str, Any]
+) -> dict[str, Callable[[], Any]]:
+    """Return what a side answers; labels go through the pipe once, untimed."""
+    made: dict[str, np.ndarray] = {}
+
+    def run() -> None:
+        made["labels"] = segment()
+
+    return {
+        "about": lambda: about,
+        "segment": run,
+        "peak": peak_mb,
+        "made": lambda: made["labels"],
+    }
+
+
+def peak_mb() -> float:
+    """Return the most memory this process has held so far, in MiB.
+
+    Not `ru_maxrss`: after a fork it starts at what the parent held.
+    """
+    for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+        if line.startswith("VmHWM:"):
+            return float(line.split()[1]) / 1024
+    raise RuntimeError("/proc/self/status has no VmHWM")
 
 
 def _best_way(network: Any, shape: tuple[int, ...]) -> tuple[Any, int]:
@@ -267,12 +297,6 @@ def _best_way(network: Any, shape: tuple[int, ...]) -> tuple[Any, int]:
     return best[1], best[2]
 
 
-SIDES: dict[str, Callable[[Path, int, Size], None]] = {
-    "ours": _ours,
-    "monai": _monai,
-}
-
-
 def share_without_body(image: np.ndarray, window: int) -> float:
     """Return the share of windows that hold one value (air) alone."""
     from tfpartial.inference.windows import window_starts
@@ -285,29 +309,6 @@ def share_without_body(image: np.ndarray, window: int) -> float:
         for k in starts[2]
     ]
     return float(np.mean(air))
-
-
-def _serve(
-    folder: Path,
-    name: str,
-    labels: int,
-    segment: Callable[[], np.ndarray],
-    told: dict[str, Any],
-) -> None:
-    """Serve a segmentation; its labels go into a file once."""
-    path = _labels_file(folder, name, labels)
-
-    def run() -> dict[str, Any]:
-        found = segment()
-        if not path.exists():
-            np.save(path, found)
-        return {}
-
-    serve(run, told)
-
-
-def _labels_file(folder: Path, name: str, labels: int) -> Path:
-    return folder / f"{name}_{labels}.npy"
 
 
 if __name__ == "__main__":

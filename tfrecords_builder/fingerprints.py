@@ -7,18 +7,15 @@ Equal fingerprint => the records on disk hold what a build would write.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from tfpartial.config import Database, Experiment
 from tfpartial.data.record_schema import SCHEMA_VERSION
 from tfpartial.databases import Case
-from tfpartial.documents import file_hash
+from tfpartial.documents import file_hash, value_hash
 from tfpartial.labels import LabelSpace
 
 # Part of the key of every cached scan: raise it when preprocessing changes
@@ -52,12 +49,6 @@ def _version(package: str) -> str:
         return "not installed as a package"
 
 
-def digest(value: Any) -> str:
-    """Return the sha256 of a JSON-able value."""
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def hash_files(paths: Iterable[Path], threads: int) -> dict[Path, str]:
     """Return path -> sha256 of its bytes; hashing releases the GIL."""
     unique = sorted(set(paths))
@@ -83,7 +74,7 @@ def case_fingerprint(
     hashes: dict[Path, str],
 ) -> str:
     """Return the fingerprint of one preprocessed scan."""
-    return digest(
+    return value_hash(
         {
             "case": case.case_id,
             "files": {
@@ -120,7 +111,7 @@ def database_fingerprint(
         experiment: its block shape is part of the records.
         scans: (case id, patient id, split, case fingerprint) of each case.
     """
-    return digest(
+    return value_hash(
         {
             "scans": sorted(scans),
             "block_shape": experiment.build.block_shape,

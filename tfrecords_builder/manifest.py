@@ -15,7 +15,7 @@ from typing import Any
 from tfpartial.data.record_schema import SPLITS, TFDS_VERSION
 from tfpartial.data.records import read_cases_file
 from tfpartial.errors import InputError
-from tfpartial.evaluation.table import write_whole
+from tfpartial.whole_file import write_whole
 
 _QUANTILES = ("0.05", "0.5", "0.95")
 

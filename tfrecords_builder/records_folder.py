@@ -15,9 +15,9 @@ from pathlib import Path
 from tfpartial.data.record_schema import SCHEMA_VERSION
 from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
-from tfpartial.evaluation.table import write_whole
 from tfpartial.folder_lock import waiting_lock
 from tfpartial.labels import LabelSpace
+from tfpartial.whole_file import write_whole
 
 PROJECT_FILE = "project.json"
 WORK_FOLDER = ".work"

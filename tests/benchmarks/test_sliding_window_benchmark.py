@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
-from pathlib import Path
 
+import numpy as np
 import pytest
-import sides
 import sliding_window
+from other_process import OtherProcess
 
 HAS_PEERS = bool(find_spec("torch") and find_spec("monai"))
 
@@ -26,28 +26,17 @@ def test_both_sides_segment_alike(capsys: pytest.CaptureFixture[str]) -> None:
     assert ("monai" in line["sides"]) == HAS_PEERS
 
 
-def test_a_side_runs_on_request_and_tells_its_peak(tmp_path: Path) -> None:
-    script = tmp_path / "side.py"
-    here = str(Path(sides.__file__).parent)
-    script.write_text(
-        f"import sys; sys.path.insert(0, {here!r})\n"
-        "from sides import serve\n"
-        "runs = []\n"
-        "def run():\n"
-        "    runs.append(bytearray(64 * 2**20))\n"
-        "    print('noise')\n"
-        "    return {'runs': len(runs)}\n"
-        "serve(run, {'ready': True})\n"
-    )
-    with sides.Side([script]) as side:
-        assert side.told == {"ready": True}
-        assert [side()["runs"], side()["runs"]] == [1, 2]
-        # Two arrays of 64 MiB of zeros that were written.
-        assert 128 < side.peak_mb() < 128 + 100
+def hold(megabytes: int) -> dict:
+    held = []
+    return {
+        "hold": lambda: held.append(np.ones(megabytes * 2**20, np.uint8)),
+        "peak": sliding_window.peak_mb,
+    }
 
 
-def test_a_side_that_dies_is_an_error(tmp_path: Path) -> None:
-    script = tmp_path / "side.py"
-    script.write_text("raise SystemExit(3)")
-    with pytest.raises(RuntimeError, match="exit code 3"):
-        sides.Side([script])
+def test_the_peak_is_of_the_process_that_is_asked() -> None:
+    with OtherProcess(hold, 64) as side:
+        before = side("peak")
+        for _ in range(2):
+            side("hold")
+        assert 128 <= side("peak") - before < 128 + 16

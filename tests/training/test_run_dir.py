@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -140,12 +141,13 @@ def test_a_full_disk_leaves_no_half_config(
 ) -> None:
     (folder / "run" / "config.yaml").unlink()
 
-    def full(_: Experiment, path: Path) -> None:
-        path.write_text("label_space: [")
-        raise OSError(28, "No space left on device")
+    def full(_: int) -> None:
+        half = [p.name for p in (folder / "run").iterdir() if ".tmp" in p.name]
+        if any("config" in name for name in half):
+            raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("tfpartial.training.run_dir.write_resolved", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             claim(declared(folder), folder)
     assert not [p for p in (folder / "run").iterdir() if "config" in p.name]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import nibabel
 import numpy as np
@@ -11,7 +12,6 @@ from tfpartial.errors import InputError
 from tfpartial.volumes import (
     Volume,
     check_same_grid,
-    nifti_write,
     read_label_volume,
     read_volume,
     write_volume,
@@ -293,7 +293,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, hu, monkeypatch):
     def full_disk(descriptor):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(nifti_write.os, "fsync", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="No space"):
         write_volume(path, Volume(hu + 1, AFFINE), None)
     assert path.read_bytes() == before

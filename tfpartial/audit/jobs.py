@@ -14,7 +14,7 @@ from tfpartial.config.meaning import label_space_of
 from tfpartial.databases import check_database_names, declared_cases
 from tfpartial.errors import InputError
 from tfpartial.evaluation.predictions import prediction_path
-from tfpartial.evaluation.table import write_whole
+from tfpartial.whole_file import write_whole
 
 
 def check_writable(folder: Path) -> None:

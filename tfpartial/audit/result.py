@@ -18,7 +18,7 @@ from tfpartial.audit.findings import Finding
 from tfpartial.audit.matrix import Cell, DatabaseRow
 from tfpartial.audit.measures import CaseMeasures
 from tfpartial.audit.outliers import MIN_CASES
-from tfpartial.evaluation.table import without_nan
+from tfpartial.documents import without_nan
 
 
 @dataclass(frozen=True)

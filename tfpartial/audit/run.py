@@ -53,9 +53,9 @@ from tfpartial.databases.read import read_case_with_faults
 from tfpartial.errors import Faults
 from tfpartial.evaluation.groups import structures_of
 from tfpartial.evaluation.in_order import run_in_order
-from tfpartial.evaluation.table import write_whole
 from tfpartial.reporting.views import Frame
 from tfpartial.volumes import Grid, Volume
+from tfpartial.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 PAGE, JSON = "index.html", "audit.json"

@@ -5,7 +5,6 @@ In: starts and ends of commands. Out: `<output_dir>/journal/<run>.json`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,9 +16,9 @@ import tfpartial
 from tfpartial.comparison.runs import Run
 from tfpartial.config.comparison import Comparison
 from tfpartial.config.free_fields import deciding_fields
-from tfpartial.documents import file_hash, read_json
+from tfpartial.documents import file_hash, read_json, value_hash
 from tfpartial.errors import InputError
-from tfpartial.evaluation.table import write_whole
+from tfpartial.whole_file import write_whole
 
 _CHECKSUM = "sha256"
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -52,7 +51,7 @@ class Journal:
         """Write beside, then rename."""
         path.parent.mkdir(parents=True, exist_ok=True)
         content = asdict(self)
-        content[_CHECKSUM] = _hash(content)
+        content[_CHECKSUM] = value_hash(content)
         write_whole(path, json.dumps(content, indent=1))
 
     @property
@@ -110,7 +109,9 @@ def _read(path: Path) -> Journal | None:
         content = read_json(path, "a journal (JSON)", "")
         checksum = content.pop(_CHECKSUM, None)  # none: an older one
         journal = _JOURNAL.validate_python(content)
-        return journal if checksum in (None, _hash(asdict(journal))) else None
+        return (
+            journal if checksum in (None, value_hash(asdict(journal))) else None
+        )
     except (ValueError, TypeError, AttributeError):
         return None
 
@@ -134,14 +135,14 @@ def training_key(run: Run) -> str:
         decides["source_predict"] = run.source.experiment.predict.model_dump(
             mode="json"
         )
-    return _hash(decides)
+    return value_hash(decides)
 
 
 def evaluation_key(comparison: Comparison, run: Run) -> str:
     """Return a hash of what decides the scores of given weights."""
     evaluate = run.experiment.evaluate.model_dump(mode="json")
     del evaluate["workers"]
-    return _hash(
+    return value_hash(
         {
             "predict": run.experiment.predict.model_dump(mode="json"),
             "evaluate": evaluate,
@@ -150,11 +151,6 @@ def evaluation_key(comparison: Comparison, run: Run) -> str:
             "split": comparison.split,
         }
     )
-
-
-def _hash(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _hash_records(folder: Path) -> str:

@@ -28,11 +28,7 @@ from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.groups import stored_names
 from tfpartial.evaluation.predictions import prediction_path
-from tfpartial.evaluation.table import (
-    SCORES_FILE,
-    read_evaluation,
-    write_whole,
-)
+from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
 from tfpartial.reporting import (
     ScanRow,
     systems_table,
@@ -41,6 +37,7 @@ from tfpartial.reporting import (
     write_systems_tables,
 )
 from tfpartial.volumes import Volume, read_label_volume, turn_prone
+from tfpartial.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 

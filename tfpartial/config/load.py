@@ -15,6 +15,7 @@ from tfpartial.config.findings import validated
 from tfpartial.config.meaning import check_meaning
 from tfpartial.documents import plain_yaml, read_yaml
 from tfpartial.errors import Faults, InputError, shown
+from tfpartial.whole_file import write_whole
 
 PHANTOM = "phantom:"
 
@@ -58,11 +59,14 @@ def load_experiment(
 
 
 def write_resolved(experiment: Experiment, path: str | Path) -> None:
-    """Write every field, defaults included, as YAML that loads again."""
+    """Write every field, defaults included, as YAML that loads again.
+
+    The file appears whole or not at all.
+    """
     text = yaml.safe_dump(
         experiment.model_dump(mode="json"), sort_keys=False, width=78
     )
-    Path(path).write_text(text, encoding="utf-8")
+    write_whole(Path(path), text)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

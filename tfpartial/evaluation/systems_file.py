@@ -13,7 +13,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from tfpartial.documents import read_json
+from tfpartial.documents import read_json, without_nan
 from tfpartial.errors import InputError
 from tfpartial.evaluation.significance import Bootstrap, Comparison
 from tfpartial.evaluation.systems import (
@@ -23,7 +23,7 @@ from tfpartial.evaluation.systems import (
     SystemColumn,
     SystemsTable,
 )
-from tfpartial.evaluation.table import without_nan, write_whole
+from tfpartial.whole_file import write_whole
 
 DEFINITIONS = {
     "mean": "mean over seeds of the mean over the row's labels of the mean "

@@ -11,17 +11,17 @@ import hashlib
 import io
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tfpartial.documents import read_json, read_text
+from tfpartial.documents import read_json, read_text, without_nan
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.summary import Summary, summarise
+from tfpartial.whole_file import write_whole
 
 SCORES_FILE = "scores.csv"
 SUMMARY_FILE = "evaluation.json"
@@ -198,30 +198,3 @@ def _check_scores(scores: Sequence[Score]) -> None:
         for share in (score.dice, score.nsd):
             if share < 0 or share > 1:  # NaN is neither
                 raise ValueError(f"{share} as a Dice or NSD of {score.case}")
-
-
-def without_nan(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON lacks, by None, at any depth."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write beside the goal, then rename: a kill leaves no half file.
-
-    Flushed before it gets its name: nor does a loss of power.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from tfpartial.documents import read_text
 from tfpartial.errors import Faults, InputError, did_you_mean, shown
 from tfpartial.volumes import Volume, write_volume
+from tfpartial.whole_file import write_whole
 
 GRID = (128, 128, 128)
 ORGANS = (
@@ -310,6 +311,4 @@ def _write_database(path: Path, annotated: dict[str, list[str]]) -> None:
     }
     text = "# Written by tfpartial import-openkbp; lists organs per case.\n"
     text += yaml.safe_dump(declared, sort_keys=False, width=78)
-    temporary = path.with_suffix(".yaml.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, text)

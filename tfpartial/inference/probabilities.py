@@ -16,7 +16,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from tfpartial.volumes.nifti_write import write_bytes
+from tfpartial.whole_file import write_whole
 
 # 0 .. 1 becomes 0 .. 32768; the slope is exact in the header's float32.
 SLOPE = 2.0**-15
@@ -50,7 +50,7 @@ def write_probabilities(
         nibabel.nifti1.Nifti1Extension(6, json.dumps(about).encode())
     )
     data = gzip.compress(image.to_bytes(), compresslevel=3, mtime=0)
-    write_bytes(path, data)
+    write_whole(path, data)
 
 
 def _quantise(probabilities: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from tfpartial.config import Predict
 from tfpartial.documents import read_json
 from tfpartial.errors import InputError
 from tfpartial.inference.load_network import LoadedRun, file_hash
-from tfpartial.volumes.nifti_write import write_bytes
+from tfpartial.whole_file import write_whole
 
 FILE_NAME = "provenance.json"
 # Speed only: another value gives the same segmentation.
@@ -101,4 +101,4 @@ class Provenance:
             "output_sha256": file_hash(output),
         }
         text = json.dumps(self.entries, indent=1, sort_keys=True)
-        write_bytes(self.path, text.encode())
+        write_whole(self.path, text)

@@ -19,9 +19,10 @@ from tfpartial.data.patch_reader import MAX_STORED_VALUES
 from tfpartial.data.record_schema import CASES_FILE, TFDS_VERSION
 from tfpartial.data.records import RecordStore
 from tfpartial.databases import check_database_names
+from tfpartial.documents import file_hash, value_hash
 from tfpartial.errors import Faults, InputError
-from tfpartial.inference.load_network import LoadedRun, file_hash
-from tfrecords_builder.fingerprints import digest, versions
+from tfpartial.inference.load_network import LoadedRun
+from tfrecords_builder.fingerprints import versions
 from tfrecords_builder.plan import present_cases
 
 # Part of every key: raise it when pseudo-labels are computed otherwise.
@@ -68,7 +69,7 @@ class DatabasePlan:
         entry = self.store.cases[number]
         if entry.split != "train":
             return entry.fingerprint
-        return digest([self.fingerprint, entry.case, entry.fingerprint])
+        return value_hash([self.fingerprint, entry.case, entry.fingerprint])
 
 
 def open_source(experiment: Experiment) -> dict[str, RecordStore]:
@@ -174,7 +175,7 @@ def _plan(
     declared = read_cases_file(store.folder)
     fingerprint = declared["fingerprint"]
     if wanted.any():
-        fingerprint = digest(
+        fingerprint = value_hash(
             {
                 "source": file_hash(store.folder / CASES_FILE),
                 "labels": np.flatnonzero(wanted).tolist(),

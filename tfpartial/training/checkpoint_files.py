@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tfpartial.documents import file_hash, read_json
 from tfpartial.errors import InputError, shown
-from tfpartial.evaluation.table import write_whole
+from tfpartial.whole_file import write_whole
 
 FOLDER = "checkpoints"
 SUMS_FILE = "checksums.json"

@@ -10,9 +10,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tfpartial.documents import read_json
+from tfpartial.documents import read_json, without_nan
 from tfpartial.errors import InputError, shown
-from tfpartial.evaluation.table import without_nan, write_whole
+from tfpartial.whole_file import write_whole
 
 
 class History:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from tfpartial.config.free_fields import FREE_FIELDS
 from tfpartial.data.records import RecordStore
 from tfpartial.documents import file_hash, read_json, read_yaml
 from tfpartial.errors import InputError, shown
-from tfpartial.evaluation.table import write_whole
 from tfpartial.training.checkpoint_files import newest_first
+from tfpartial.whole_file import write_whole
 
 
 def claim_run_dir(
@@ -70,12 +69,7 @@ def claim_run_dir(
         # The splits file of the config may be gone when the run is repeated.
         text = json.dumps(_splits_of(stores), indent=1)
         write_whole(run_dir / "splits.json", text)
-        beside = run_dir / ".config.tmp"
-        try:
-            write_resolved(experiment, beside)
-            os.replace(beside, config)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_resolved(experiment, config)
 
 
 def hash_of_records(stores: dict[str, RecordStore]) -> dict[str, str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from tfpartial.errors import InputError
 from tfpartial.volumes.volume import Volume
+from tfpartial.whole_file import write_whole
 
 NOTICE = "Research use only"
 COMMENT_EXTENSION = 6
@@ -68,25 +68,12 @@ def write_volume(
             nibabel.nifti1.Nifti1Extension(COMMENT_EXTENSION, text.encode())
         )
         # The JSON first: where the volume is, its names are.
-        write_bytes(path.with_name(stem + ".json"), text.encode())
+        write_whole(path.with_name(stem + ".json"), text)
     data = image.to_bytes()
     if path.name.endswith(".gz"):
         # Without the time of writing: equal volumes are equal files.
         data = gzip.compress(data, GZIP_LEVEL, mtime=0)
-    write_bytes(path, data)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write beside the goal, then rename: a kill leaves no half file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, data)
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
