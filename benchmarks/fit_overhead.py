@@ -216,6 +216,8 @@ def bare_step(model: Any, experiment: Any, batch: Any) -> Callable[[], Any]:
             loss = losses.scalar(supervised) + weight * agreement
         variables = student.trainable_variables
         gradients = tape.gradient(loss, variables)
+        if model.clip_norm is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, model.clip_norm)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         decay = warmed_decay(model.ema_decay, completed)
         update_teacher(student, teacher, decay)

@@ -7,10 +7,11 @@ the check of the loss included), deterministic as by default. The peer has the
 same layers, weights and batch, cross entropy, AdamW (fused), the faster of its
 two memory formats; where every label is annotated our loss is the same
 function, so that loss and gradient must agree. The ceiling is a float32 matrix
-product in the same turns. Each framework has a process and two threads of its
-own. A second network has the Mean Teacher's dropout, with a teacher and
-without. `processor_s` is the time of all threads per step: other programs on
-the machine change it little. Alone on a machine the load average is about 2.
+product in the same turns. Both norms are compared. Each framework has a
+process and two threads of its own. A second network has the Mean Teacher's
+dropout, with a teacher and without. `processor_s` is the time of all threads
+per step: other programs on the machine change it little. Alone on a machine
+the load average is about 2.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from other_process import OtherProcess
 THREADS = 2
 # Sums of some million products in another order, and in bfloat16.
 SAME, SAME_BFLOAT16 = 1e-3, 0.05
+# Our variant -> the peer's side and its normalization.
+PEERS = {"float32": ("PyTorch", "group"),
+         "batch norm": ("PyTorch, batch norm", "batch")}  # fmt: skip
 MATRIX_PRODUCTS = 4  # about as long as a step
 
 
@@ -110,10 +114,15 @@ def measured(
         more["skipped"] = "PyTorch is not installed"
         seconds = in_turn(sides, repeats)
     else:
-        with OtherProcess(torch_calls, sizes, ours("weights")) as theirs:
-            checked |= _compare(exact, theirs("loss"))
-            more["PyTorch format"] = fastest = theirs("fastest format")
-            sides["PyTorch"] = partial(theirs, "step", fastest)
+        weights = {name: ours("weights", name) for name in PEERS}
+        more["PyTorch format"] = {}
+        with OtherProcess(torch_calls, sizes, weights) as theirs:
+            for name, (peer, norm) in PEERS.items():
+                checked |= _compare(name, ours("loss", name),
+                                    theirs("loss", norm))  # fmt: skip
+                fastest = theirs("fastest format", norm)
+                more["PyTorch format"][norm] = fastest
+                sides[peer] = partial(theirs, "step", norm, fastest)
             seconds = in_turn(sides, repeats)
     more["processor_s"] = {
         name: float(np.median(values[-repeats:]))
@@ -144,21 +153,25 @@ def targets(
         Target("time, with dropout / without",
                ratio(seconds, "dropout", "float32")),
     ]  # fmt: skip
-    if "PyTorch" in seconds:
-        peer = Target("patches/s, tfpartial / PyTorch, float32",
-                      ratio(seconds, "PyTorch", "float32"), 1.6)  # fmt: skip
-        found.insert(0, peer)
-    return found
+    peers = [
+        Target(f"patches/s, tfpartial / PyTorch, float32, {norm} norm",
+               ratio(seconds, peer, name), 1.6)
+        for name, (peer, norm) in PEERS.items()
+        if peer in seconds
+    ]  # fmt: skip
+    return [*peers, *found]
 
 
 def _relative(value: float, reference: float) -> float:
     return abs(value - reference) / abs(reference)
 
 
-def _compare(ours: Sequence[float], theirs: Sequence[float]) -> dict:
+def _compare(
+    variant: str, ours: Sequence[float], theirs: Sequence[float]
+) -> dict[str, float]:
     names = ("loss", "gradient norm")
     return {
-        f"{name}, tfpartial and PyTorch": _relative(a, b)
+        f"{name}, tfpartial and PyTorch, {variant}": _relative(a, b)
         for name, a, b in zip(names, ours, theirs, strict=True)
     }
 
@@ -189,13 +202,9 @@ def our_calls(sizes: Sizes) -> dict[str, Callable[..., Any]]:
              for name, model in models.items()}  # fmt: skip
     a = tf.random.stateless_normal((sizes.matrix,) * 2, [0, 1])
     # As they are before the first step.
+    weights = {name: weights_of(models[name].student) for name in PEERS}
     losses = {name: loss_and_norm(models[name], batch)
-              for name in ("float32", "bfloat16")}  # fmt: skip
-    weights = {
-        layer.name: layer.get_weights()
-        for layer in models["float32"].student.layers
-        if layer.weights
-    }
+              for name in ("float32", "bfloat16", "batch norm")}  # fmt: skip
 
     def step(name: str) -> float:
         begin = time.process_time()
@@ -213,7 +222,16 @@ def our_calls(sizes: Sizes) -> dict[str, Callable[..., Any]]:
         "flop": lambda name: training_flop(
             models[name].student, batch["image"].shape
         ),
-        "weights": lambda: weights,
+        "weights": weights.__getitem__,
+    }
+
+
+def weights_of(network: Any) -> dict[str, list[np.ndarray]]:
+    """Return the weights by the name of their layer."""
+    return {
+        layer.name: layer.get_weights()
+        for layer in network.layers
+        if layer.weights
     }
 
 
@@ -268,7 +286,7 @@ def loss_and_norm(model: Any, batch: Any) -> tuple[float, float]:
 
 
 def torch_calls(
-    sizes: Sizes, weights: dict[str, list[np.ndarray]]
+    sizes: Sizes, weights: dict[str, dict[str, list[np.ndarray]]]
 ) -> dict[str, Callable[..., Any]]:
     """Return the calls of the process that trains with PyTorch."""
     import torch
@@ -279,22 +297,27 @@ def torch_calls(
     formats = {"contiguous": torch.contiguous_format,
                "channels last": torch.channels_last_3d}  # fmt: skip
     steps = {
-        name: TorchStep(
-            "unet3d", sizes.labels, {"filters": sizes.filters}, batch, weights,
-            layout=layout,
-        )
-        for name, layout in formats.items()
+        norm: {
+            name: TorchStep(
+                "unet3d", sizes.labels,
+                {"filters": sizes.filters, "normalization": norm},
+                batch, weights[variant], layout=layout,
+            )
+            for name, layout in formats.items()
+        }
+        for variant, (_, norm) in PEERS.items()
     }  # fmt: skip
-    loss = steps["contiguous"].loss_and_norm()
+    losses = {norm: of["contiguous"].loss_and_norm()
+              for norm, of in steps.items()}  # fmt: skip
 
-    def fastest_format() -> str:
-        seconds = in_turn(steps, repeats=2, warmup=1)
+    def fastest_format(norm: str) -> str:
+        seconds = in_turn(steps[norm], repeats=2, warmup=1)
         return min(seconds, key=lambda name: min(seconds[name]))
 
     return {
-        "step": lambda name: steps[name](),
+        "step": lambda norm, name: steps[norm][name](),
         "fastest format": fastest_format,
-        "loss": lambda: loss,
+        "loss": losses.__getitem__,
     }
 
 

@@ -38,12 +38,14 @@ def test_targets_are_ratios_of_the_right_sides() -> None:
         "dropout and teacher": [6.0],
         "matrix product": [1.0],
         "PyTorch": [5.0],
+        "PyTorch, batch norm": [12.0],
     }
     product = train_step.MATRIX_PRODUCTS * 2 * SIZES.matrix**3
     flop = {"float32": product, "batch norm": product}
     found = train_step.targets(seconds, flop, SIZES)
     assert [(t.value, t.limit, t.at_least) for t in found] == [
         (2.5, 1.6, True),
+        (3.0, 1.6, True),
         (0.5, 0.55, True),
         (0.25, 0.65, True),
         (2.0, 1.25, True),
@@ -64,8 +66,11 @@ def test_quick_run(capsys: pytest.CaptureFixture[str]) -> None:
         assert "PyTorch" in line["skipped"]
     else:
         needed.append("PyTorch")
-        compared |= {"loss, tfpartial and PyTorch",
-                     "gradient norm, tfpartial and PyTorch"}  # fmt: skip
+        compared |= {
+            f"{what}, tfpartial and PyTorch, {variant}"
+            for what in ("loss", "gradient norm")
+            for variant in ("float32", "batch norm")
+        }
     for name in needed:
         assert any(name in what for what in said)
     assert set(line["checked"]) == compared

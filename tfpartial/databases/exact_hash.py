@@ -35,12 +35,23 @@ def exact_hash(volume: Volume) -> str:
         LPS, RAS and PLI copies agree; one voxel changed by 1 HU does not.
     """
     array, spacing_mm = _closest_ras(volume.array, volume.affine)
-    limits = np.iinfo(np.int16)
-    hu = np.clip(np.rint(array), limits.min, limits.max).astype("<i2")
+    hu = np.empty(array.shape, "<i2")
+    # Plane by plane: files run along i, the hash along k, and a whole scan
+    # turned at once misses every cache.
+    for j in range(array.shape[1]):
+        hu[:, j] = _as_int16(array[:, j])
     steps = np.rint(spacing_mm / _SPACING_STEP_MM).astype(int)
     digest = hashlib.sha256(f"{hu.shape} {steps.tolist()} ".encode())
-    digest.update(np.ascontiguousarray(hu).data)
+    digest.update(hu.data)
     return digest.hexdigest()
+
+
+def _as_int16(array: np.ndarray) -> np.ndarray:
+    """Return HU rounded to the nearest int16."""
+    if array.dtype == np.int16:
+        return array
+    limits = np.iinfo(np.int16)
+    return np.clip(np.rint(array), limits.min, limits.max)
 
 
 def _closest_ras(

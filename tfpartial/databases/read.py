@@ -19,6 +19,7 @@ from tfpartial.labels import LabelSpace
 from tfpartial.volumes import (
     Volume,
     check_same_grid,
+    count_values,
     read_label_volume,
     read_volume,
 )
@@ -112,10 +113,7 @@ def _codes_of_label_map(
     code_of = {0: 0}
     for key, integer in integer_keys(database).items():
         code_of[integer] = values.code_of[key]
-    # Slice by slice: np.unique of a whole scan sorts it, and copies it.
-    present: set[int] = set()
-    for k in range(labels.shape[2]):
-        present.update(np.unique(labels[..., k]).tolist())
+    present = _present_values(labels)
     undeclared = sorted(present - code_of.keys())
     if undeclared:
         counts = [
@@ -129,6 +127,17 @@ def _codes_of_label_map(
             f"exclude the case."
         )
     return _look_up(labels, {v: code_of.get(v, 0) for v in present})
+
+
+def _present_values(labels: np.ndarray) -> set[int]:
+    """Return the integers that a label map holds."""
+    if labels.dtype == np.uint8:
+        return set(np.flatnonzero(count_values(labels, 256)).tolist())
+    # Slice by slice: np.unique of a whole scan sorts it, and copies it.
+    present: set[int] = set()
+    for k in range(labels.shape[2]):
+        present.update(np.unique(labels[..., k]).tolist())
+    return present
 
 
 def _look_up(labels: np.ndarray, code_of: dict[int, int]) -> np.ndarray:
@@ -200,7 +209,7 @@ def _refuse_unannotated(
         for structure in values.code_of:
             if structure not in case.label_paths:
                 allowed |= values.labels_of(structure)
-    counts = np.bincount(codes.reshape(-1), minlength=len(values.sets))
+    counts = count_values(codes, len(values.sets))
     for key, code in values.code_of.items():
         refused = values.labels_of(key) & ~allowed
         if counts[code] and refused.any():
