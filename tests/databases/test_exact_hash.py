@@ -1,6 +1,8 @@
 """The same scan has the same hash, however it is stored."""
 
+import hashlib
 import itertools
+import struct
 
 import numpy as np
 import pytest
@@ -29,6 +31,28 @@ def stored_as(volume, order, signs):
     turned = affine.copy()
     turned[:3, :3] = affine[:3, order]
     return Volume(np.transpose(array, order), turned)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_the_hash_is_that_of_int16_along_k(dtype):
+    """Older records are compared by it: it must not change."""
+    array = np.arange(4 * 5 * 6).reshape(4, 5, 6, order="F").astype(dtype)
+    found = exact_hash(Volume(array, np.diag([1.0, 1.0, 2.0, 1.0])))
+    steps = [round(mm / (0.01 * 2**0.5)) for mm in (1, 1, 2)]
+    text = f"(4, 5, 6) {steps} ".encode()
+    voxels = b"".join(
+        struct.pack("<h", i + 4 * j + 20 * k)
+        for i in range(4)
+        for j in range(5)
+        for k in range(6)
+    )
+    assert found == hashlib.sha256(text + voxels).hexdigest()
+
+
+def test_values_beyond_int16_are_clipped_and_halves_rounded_to_even():
+    one = Volume(np.array([[[-4e4, 4e4, 0.5, 1.5]]]), np.eye(4))
+    two = Volume(np.array([[[-32768, 32767, 0, 2]]], np.int16), np.eye(4))
+    assert exact_hash(one) == exact_hash(two)
 
 
 def test_all_48_ways_to_store_a_scan_agree():

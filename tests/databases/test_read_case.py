@@ -105,8 +105,10 @@ def test_random_maps_against_a_loop(tmp_path):
         assert stored[voxel] == (code_of[str(value)] if value else 0)
 
 
-def test_undeclared_stored_values(scan):
-    save_map(scan, 0, 1, 7, 7, 9)
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_undeclared_stored_values(scan, dtype):
+    array = row(0, 1, 7, 7, 9, dtype=dtype)
+    save(scan / "a" / "labels.nii.gz", array)
     (fault,) = faults_of(declare(scan, "label_map_folder", {1: "liver"}))
     assert "case 'a'" in fault
     assert "labels.nii.gz" in fault
