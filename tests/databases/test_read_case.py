@@ -107,8 +107,7 @@ def test_random_maps_against_a_loop(tmp_path):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
 def test_undeclared_stored_values(scan, dtype):
-    array = row(0, 1, 7, 7, 9, dtype=dtype)
-    save(scan / "a" / "labels.nii.gz", array)
+    save_map(scan, 0, 1, 7, 7, 9, dtype=dtype)
     (fault,) = faults_of(declare(scan, "label_map_folder", {1: "liver"}))
     assert "case 'a'" in fault
     assert "labels.nii.gz" in fault
