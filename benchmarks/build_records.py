@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "inflate": work.inflate,
                 "resample": work.resample,
             },
-            repeats=2 if quick else 5,
+            repeats=2 if quick else 20,
             warmup=1,
         )
         megabytes = work.megabytes()

@@ -21,6 +21,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tfpartial.provenance import git_commit
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / "docs" / "performance" / "results.json"
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -47,13 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments).only or list(BENCHMARKS)
     kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     failed = []
+    # Before results.json is written, which would count as a change of it.
+    commit = git_commit()
     for number, name in enumerate(chosen, 1):
         print(f"[{number}/{len(chosen)}] {name}", file=sys.stderr, flush=True)
         line, seconds = run(name)
         if line is None:
             failed.append(name)
             continue
-        kept[name] = line | {"seconds": round(seconds)}
+        kept[name] = line | {"commit": commit, "seconds": round(seconds)}
         write(kept)
     print(table(kept))
     for name in failed:
@@ -93,7 +97,8 @@ def write(results: dict[str, Any]) -> None:
     before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     PAGE.write_text(
-        f"{before}{BEGIN}\n\n{table(ordered)}\n\n{END}{after}",
+        f"{before}{BEGIN}\n\n{table(ordered)}\n\n{origin(ordered)}\n\n"
+        f"{END}{after}",
         encoding="utf-8",
     )
 
@@ -111,6 +116,23 @@ def table(results: dict[str, Any]) -> str:
             for target in line["targets"]
         ]
     return "\n".join(rows)
+
+
+def origin(results: dict[str, Any]) -> str:
+    """Return a sentence per machine and commit that results come from."""
+    places: dict[str, list[str]] = {}
+    for name, line in results.items():
+        versions = ", ".join(f"{n} {v}" for n, v in line["versions"].items())
+        place = (
+            f"commit {line['commit']}, {line['device']}, {line['cores']} "
+            f"cores, {versions}"
+        )
+        places.setdefault(place, []).append(name)
+    return "\n\n".join(
+        f"Measured at {place}"
+        + (f" ({', '.join(names)})." if len(places) > 1 else ".")
+        for place, names in places.items()
+    )
 
 
 def _limit(target: dict[str, Any]) -> str:

@@ -51,7 +51,7 @@ class Size:
         scan: (I, J, K) voxels of 2 mm; halves of windows fill it exactly.
         window: voxels of a cube.
         filters: channels of the network per level.
-        small: channels of the second network, which is run twice.
+        small: channels of the second network.
         repeats: with 8 labels; with 100 it runs once, for its memory.
     """
 
@@ -88,8 +88,9 @@ def compare(folder: Path, size: Size) -> int:
         few = _in_turn(folder, FEW_LABELS, size, size.repeats)
         many = _in_turn(folder, MANY_LABELS, size, 1)
         small = _in_turn(
-            folder, FEW_LABELS, replace(size, filters=size.small), 2
-        )
+            folder, FEW_LABELS, replace(size, filters=size.small),
+            size.repeats,
+        )  # fmt: skip
     measure.report(
         "sliding_window",
         few["seconds"],

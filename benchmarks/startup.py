@@ -78,7 +78,7 @@ def compare(folder: Path, quick: bool) -> int:
             "import and trace": lambda: child("bare", *first),
             "import tensorflow": lambda: code_of("import tensorflow"),
         },
-        repeats=2 if quick else 5,
+        repeats=2 if quick else 20,
         warmup=1,
     )
     measure.report(

@@ -79,16 +79,43 @@ def test_the_table_replaces_the_one_before(
     monkeypatch.setattr(run_all, "RESULTS", tmp_path / "p" / "results.json")
     target = {"what": "ours / theirs", "value": 1.234, "limit": 1.1,
               "at_least": False, "met": False}  # fmt: skip
-    run_all.write({"pipeline": {"targets": [target]}})
+    line = {"targets": [target], "commit": "abc", "device": "A processor",
+            "cores": 2, "versions": {"numpy": "2.0"}}  # fmt: skip
+    run_all.write({"pipeline": line})
     text = page.read_text()
+    place = "A processor, 2 cores, numpy 2.0"
+    assert f"\n\nMeasured at commit abc, {place}.\n\n" in text
     assert "old" not in text
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
     row = "| `pipeline.py` | ours / theirs | 1.23 | ≤ 1.1 | **no** |"
     assert row in text
-    run_all.write({"pipeline": {"targets": [target]}})
+    run_all.write({"pipeline": line})
     assert page.read_text() == text
     assert list(json.loads(run_all.RESULTS.read_text())) == ["pipeline"]
+    run_all.write({"pipeline": line, "startup": line | {"commit": "def"}})
+    text = page.read_text()
+    assert f"Measured at commit abc, {place} (pipeline)." in text
+    assert f"Measured at commit def, {place} (startup)." in text
+
+
+def test_a_failed_benchmark_shows_its_line_and_is_not_kept(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    script = tmp_path / "benchmarks" / "startup.py"
+    script.write_text(
+        "print('noise'); print('{\"checked\": 7}'); raise SystemExit(1)"
+    )
+    monkeypatch.setattr(run_all, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(run_all, "RESULTS", tmp_path / "results.json")
+    assert run_all.main(["--only", "startup"]) == 1
+    said = capfd.readouterr().err
+    assert '{"checked": 7}' in said
+    assert "failed: startup" in said
+    assert not run_all.RESULTS.exists()
 
 
 def test_every_benchmark_of_the_list_is_there() -> None:
