@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from measure import Seconds, Target, in_turn, ratio, report
+from measure import Seconds, Target, in_turn, ratio, report, worst
 from other_process import OtherProcess
 
 PRECISIONS = ("float32", "bfloat16")
@@ -235,7 +235,7 @@ def jax_calls(
         taught()  # of an average over one network nothing but it is left
         pairs = zip(taught.state["teacher"], taught.state["trainable"],
                     strict=True)  # fmt: skip
-        return max(float(abs(a - b).max()) for a, b in pairs)
+        return worst(float(abs(a - b).max()) for a, b in pairs)
 
     def weights(name: str) -> dict[str, list[np.ndarray]]:
         layers = step_of(name, "float32", False).student.layers

@@ -14,7 +14,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,15 @@ def machine() -> dict[str, Any]:
     }
 
 
+def worst(values: Iterable[float]) -> float:
+    """Return the largest; NaN if one of them is NaN, which `max` may lose.
+
+    Raises:
+        ValueError: there is none: nothing was compared.
+    """
+    return float(np.max(list(values)))
+
+
 def report(
     name: str,
     seconds: Mapping[str, Sequence[float]],
@@ -118,7 +127,12 @@ def report(
         checked: what was compared so that both sides do the same work, as
             the largest difference, or whether it holds.
         more: whatever else was measured.
+
+    Raises:
+        ValueError: a comparison came to NaN.
     """
+    if any(np.isnan(float(value)) for value in checked.values()):
+        raise ValueError(f"{name}: the sides were not compared: {checked}")
     line = {
         "benchmark": name,
         **machine(),
@@ -127,7 +141,7 @@ def report(
         "checked": dict(checked),
         **more,
     }
-    print(json.dumps(line), flush=True)
+    print(json.dumps(line, allow_nan=False), flush=True)
     return line
 
 

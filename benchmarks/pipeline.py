@@ -35,6 +35,8 @@ TOY_PHANTOM = ((40, 36, 32), (8.0, 8.0, 8.0))
 # where the steepest edge is 10 sd. A tie between labels may fall either way.
 IMAGE_TOLERANCE, LABELS_TOLERANCE = 1e-2, 1e-3
 
+STAGES = ("sample", "read", "decode", "augment")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -118,7 +120,11 @@ def measured(experiment: Experiment, quick: bool) -> int:
             stated("patches per second, one core", rate),
             *(
                 stated(f"ms per patch: {name}", 1000 * per_patch[name])
-                for name in ("sample", "read", "decode", "augment")
+                for name in STAGES
+            ),
+            stated(
+                "ms per patch: batching and the rest of tf.data",
+                1000 * (steady - sum(per_patch[name] for name in STAGES)),
             ),
         ],
         checked,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import measure
 import numpy as np
 import tensorflow as tf
 from scipy.ndimage import map_coordinates
@@ -132,9 +133,9 @@ class Stages:
             for place, row in enumerate(self._rows[number : number + BATCH]):
                 image, labels = self._slow(*row)
                 off = np.abs(batch["image"][place, ..., 0].numpy() - image)
-                image_off = max(image_off, float(off.max()))
+                image_off = measure.worst([image_off, off.max()])
                 wrong = batch["labels"][place].numpy() != labels
-                labels_off = max(labels_off, float(wrong.mean()))
+                labels_off = measure.worst([labels_off, wrong.mean()])
         return {"image": image_off, "labels": labels_off}
 
     def _slow(self, step: int, row: int) -> tuple[np.ndarray, np.ndarray]:

@@ -46,7 +46,9 @@ SAME_SD = 0.02
 # Share of voxels that may differ more. By hand everything is the same but the
 # order of the sums; MONAI repeats the outermost voxels where the grid overhangs
 # the scan, where the others have air, and rounds ties of labels otherwise.
-DIFFERENT = {"by_hand": 1e-4, "monai": 0.02}
+DIFFERENT = {"by_hand": 1e-4, "monai": 1e-3}
+# Of a toy, and of scans that are small already: their edges are more of them.
+DIFFERENT_SMALL = DIFFERENT | {"monai": 0.02}
 Result = tuple[np.ndarray, np.ndarray]
 
 
@@ -201,12 +203,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         file_megabytes=megabytes,
         skipped=[] if "monai" in seconds else ["monai: not installed"],
     )
-    return int(
-        any(
-            share > DIFFERENT[name.split("/")[0]]
-            for name, share in checked.items()
-        )
+    large = not quick and scans.source() == "phantom"
+    limits = DIFFERENT if large else DIFFERENT_SMALL
+    same = (
+        share <= limits[name.split("/")[0]] for name, share in checked.items()
     )
+    return int(not all(same))
 
 
 def differences(results: dict[str, Result]) -> dict[str, float]:
@@ -216,7 +218,7 @@ def differences(results: dict[str, Result]) -> dict[str, float]:
     for name, (other_image, other_labels) in results.items():
         if name == "ours":
             continue
-        far = np.abs(other_image - image) > SAME_SD
+        far = ~(np.abs(other_image - image) <= SAME_SD)  # NaN is far
         shares[f"{name}/image"] = float(far.mean())
         shares[f"{name}/labels"] = float((other_labels != labels).mean())
     return shares

@@ -49,20 +49,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments).only or list(BENCHMARKS)
     kept = json.loads(RESULTS.read_text("utf-8")) if RESULTS.exists() else {}
     failed = []
-    # Before results.json is written, which would count as a change of it.
-    commit = git_commit()
     for number, name in enumerate(chosen, 1):
         print(f"[{number}/{len(chosen)}] {name}", file=sys.stderr, flush=True)
         line, seconds = run(name)
         if line is None:
             failed.append(name)
-            continue
-        kept[name] = line | {"commit": commit, "seconds": round(seconds)}
+            kept.pop(name, None)
+        else:
+            own = {"commit": commit(), "seconds": round(seconds)}
+            kept[name] = line | own
         write(kept)
     print(table(kept))
     for name in failed:
         print(f"failed: {name}", file=sys.stderr)
     return int(bool(failed))
+
+
+def commit() -> str | None:
+    """Return the commit, "-dirty" where more than the results has changed."""
+    found = git_commit()
+    if found is None:
+        return None
+    changed = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no", "--",
+         ".", ":(exclude)docs/performance*"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    clean = found.removesuffix("-dirty")
+    return f"{clean}-dirty" if changed.stdout else clean
 
 
 def run(name: str) -> tuple[dict[str, Any] | None, float]:
@@ -122,6 +136,8 @@ def origin(results: dict[str, Any]) -> str:
     """Return a sentence per machine and commit that results come from."""
     places: dict[str, list[str]] = {}
     for name, line in results.items():
+        if not line["targets"]:
+            continue  # skipped
         versions = ", ".join(f"{n} {v}" for n, v in line["versions"].items())
         place = (
             f"commit {line['commit']}, {line['device']}, {line['cores']} "

@@ -52,7 +52,7 @@ class TorchStep:
         self._parameters = list(network.parameters())
         self._network = torch.compile(network) if compiled else network
         self._optimizer = torch.optim.AdamW(
-            self._parameters, 1e-3, weight_decay=0.004, fused=True
+            self._parameters, 1e-3, weight_decay=0.004, eps=1e-7, fused=True
         )
         image = torch.from_numpy(batch["image"]).permute(0, 4, 1, 2, 3)
         self._image = image.to(device).contiguous(memory_format=layout)

@@ -22,7 +22,8 @@ from tfpartial.whole_file import write_whole
 PROJECT_FILE = "project.json"
 WORK_FOLDER = ".work"
 LOG_FILE = "build.log"
-_LOCK = ".lock"
+# Not the ".lock" of a run or a table, which may be the same folder.
+_LOCK = ".build.lock"
 _FORMAT = "tfpartial records"
 # What a folder holds; no word in project.json: what `build` makes.
 BUILT, PSEUDO_LABELLED = "built", "pseudo-labelled"
@@ -62,6 +63,7 @@ def open_records_folder(
         _claim(records_dir, space, content)
         work = records_dir / WORK_FOLDER
         work.mkdir(exist_ok=True)
+        (work / "lock").unlink(missing_ok=True)  # of earlier versions
         yield work
         if not any(work.iterdir()):
             work.rmdir()

@@ -141,7 +141,7 @@ def _run(
         )
         said = done.stdout + done.stderr
         # Of a build: whose folder it is, and scans that were good.
-        files = set(left_behind(folder)) - {"project.json", ".lock"}
+        files = set(left_behind(folder)) - {"project.json", ".build.lock"}
         half = [f for f in files if not f.endswith(".npz") or ".tmp" in f]
         if done.returncode != 2:
             return f"exit code {done.returncode}: {said[-800:]}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import subprocess
 from pathlib import Path
 
 import measure
@@ -110,12 +112,50 @@ def test_a_failed_benchmark_shows_its_line_and_is_not_kept(
         "print('noise'); print('{\"checked\": 7}'); raise SystemExit(1)"
     )
     monkeypatch.setattr(run_all, "REPOSITORY", tmp_path)
-    monkeypatch.setattr(run_all, "RESULTS", tmp_path / "results.json")
+    results = tmp_path / "results.json"
+    monkeypatch.setattr(run_all, "RESULTS", results)
+    monkeypatch.setattr(run_all, "PAGE", tmp_path / "none.md")
+    line = {"targets": [], "commit": "abc"}
+    results.write_text(json.dumps({"startup": line, "pipeline": line}))
     assert run_all.main(["--only", "startup"]) == 1
     said = capfd.readouterr().err
     assert '{"checked": 7}' in said
     assert "failed: startup" in said
-    assert not run_all.RESULTS.exists()
+    assert list(json.loads(results.read_text())) == ["pipeline"]
+
+
+def test_a_nan_is_never_lost() -> None:
+    nan = float("nan")
+    for values in ([1.0, nan, 2.0], [nan, 1.0], [1.0, nan]):
+        assert math.isnan(measure.worst(values))
+    assert measure.worst([1.0, 3.0, 2.0]) == 3.0
+    with pytest.raises(ValueError):
+        measure.worst([])
+    with pytest.raises(ValueError, match="not compared"):
+        measure.report("it", {}, [], {"one": 0.0, "other": nan})
+
+
+def test_results_that_are_written_make_no_commit_dirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True)
+
+    page = tmp_path / "docs" / "performance.md"
+    page.parent.mkdir()
+    code = tmp_path / "code.py"
+    for file in (page, code):
+        file.write_text("before")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "all")
+    monkeypatch.setattr(run_all, "REPOSITORY", tmp_path)
+    monkeypatch.setattr(run_all, "git_commit", lambda: "abc-dirty")
+    page.write_text("after")
+    assert run_all.commit() == "abc"
+    code.write_text("after")
+    assert run_all.commit() == "abc-dirty"
 
 
 def test_every_benchmark_of_the_list_is_there() -> None:

@@ -23,7 +23,9 @@ def test_one_line_with_every_stage_and_the_target(line: dict) -> None:
     assert line["checked"]["labels"] <= pipeline.LABELS_TOLERANCE
     stages = {"sample", "read", "decode", "augment"}
     assert set(line["sides"]) == {"pipeline", "start", *stages}
-    limit, rate, *parts = line["targets"]
+    limit, rate, *parts, rest = line["targets"]
+    total = sum(part["value"] for part in [*parts, rest])
+    assert total == pytest.approx(1000 / rate["value"])
     assert limit["limit"] == 10.0
     assert limit["value"] == pytest.approx(
         rate["value"] / pipeline.NETWORK_PATCHES_PER_SECOND

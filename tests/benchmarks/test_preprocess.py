@@ -40,3 +40,11 @@ def test_other_voxels_fail(
     monkeypatch.setattr(preprocess.Work, "by_hand", off)
     assert preprocess.main(["--quick"]) == 1
     capsys.readouterr()
+
+
+def test_voxels_that_are_nan_differ() -> None:
+    image, labels = np.zeros((2, 2, 2)), np.ones((2, 2, 2), np.uint8)
+    found = preprocess.differences(
+        {"ours": (image, labels), "by_hand": (image * np.nan, labels)}
+    )
+    assert found == {"by_hand/image": 1.0, "by_hand/labels": 0.0}

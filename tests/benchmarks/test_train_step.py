@@ -10,6 +10,7 @@ import measure
 import pytest
 import train_step
 from network_flop import training_flop
+from other_process import OtherProcess
 
 SIZES = train_step.Sizes((4, 8), 16, 2, 3, 100)
 
@@ -37,8 +38,10 @@ def test_targets_are_ratios_of_the_right_sides() -> None:
         "dropout": [3.0],
         "dropout and teacher": [6.0],
         "matrix product": [1.0],
-        "PyTorch": [5.0],
-        "PyTorch, batch norm": [12.0],
+        "PyTorch, group norm, contiguous": [5.0],
+        "PyTorch, group norm, channels last": [6.0],
+        "PyTorch, batch norm, contiguous": [13.0],
+        "PyTorch, batch norm, channels last": [12.0],
     }
     product = train_step.MATRIX_PRODUCTS * 2 * SIZES.matrix**3
     flop = {"float32": product, "batch norm": product}
@@ -61,14 +64,14 @@ def test_quick_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert line["sizes"]["patch"] == 16
     said = [target["what"] for target in line["targets"]]
     needed = ["matrix product", "bfloat16", "with teacher"]
-    compared = {"bfloat16 loss"}
+    compared = {f"bfloat16 {what}" for what in train_step.CHECKED}
     if importlib.util.find_spec("torch") is None:
         assert "PyTorch" in line["skipped"]
     else:
         needed.append("PyTorch")
         compared |= {
             f"{what}, tfpartial and PyTorch, {variant}"
-            for what in ("loss", "gradient norm")
+            for what in train_step.CHECKED
             for variant in ("float32", "batch norm")
         }
     for name in needed:
@@ -78,13 +81,20 @@ def test_quick_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_another_result_of_the_peer_is_a_failure(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_weight_of_the_peer_is_seen() -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr(train_step, "SAME", -1.0)
-    assert train_step.main(["--quick"]) == 1
-    assert capsys.readouterr().out
+    with OtherProcess(train_step.our_calls, SIZES) as ours:
+        weights = {name: ours("weights", name) for name in train_step.PEERS}
+        expected = ours("loss", "float32")
+    off = []
+    for moved in (0.0, 0.3):
+        weights["float32"]["logits"][1][0] += moved
+        with OtherProcess(train_step.torch_calls, SIZES, weights) as theirs:
+            found = train_step._compare(
+                "float32", expected, theirs("loss", "group")
+            )
+        off.append(max(found.values()))
+    assert off[0] <= train_step.SAME < off[1]
 
 
 def test_the_example_names_every_label_of_every_sample() -> None:

@@ -30,7 +30,7 @@ from tiny_records import (
 from tfpartial.config import Experiment
 from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
-from tfpartial.folder_lock import waiting_lock
+from tfpartial.folder_lock import folder_lock, waiting_lock
 from tfrecords_builder.build import build_records
 from tfrecords_builder.plan import make_plans, scan_jobs
 from tfrecords_builder.scans import preprocess_scan
@@ -450,7 +450,9 @@ def test_a_build_that_waited_is_refused_what_became_of_another(
             build_records(experiment)
         refused.append(error)
 
-    with waiting_lock(records_dir / ".lock", records_dir, "another build"):
+    with waiting_lock(
+        records_dir / ".build.lock", records_dir, "another build"
+    ):
         thread = threading.Thread(target=build)
         thread.start()
         thread.join(0.5)
@@ -458,6 +460,19 @@ def test_a_build_that_waited_is_refused_what_became_of_another(
         (records_dir / "project.json").write_text(foreign, "utf-8")
     thread.join(120)
     assert len(refused) == 1
+
+
+def test_a_folder_that_a_table_or_a_run_holds_is_built_in(
+    experiment: Experiment,
+) -> None:
+    """`table` builds in its output_dir while it holds that folder."""
+    records_dir = Path(experiment.records_dir)
+    build_records(experiment)
+    (records_dir / ".work").mkdir()
+    (records_dir / ".work" / "lock").touch()  # an earlier version was killed
+    with folder_lock(records_dir, "another table"):
+        build_records(experiment)
+    assert not (records_dir / ".work").exists()
 
 
 NUM_EXTRA = 24
@@ -571,7 +586,7 @@ def test_killed_while_it_claims_its_folder(
         with pytest.raises(KeyboardInterrupt):
             build_records(experiment)
     lock, draft = sorted(path.name for path in folder.iterdir())
-    assert lock == ".lock"
+    assert lock == ".build.lock"
     assert draft.startswith(".project.json.")
     build_records(experiment)
     assert (folder / "manifest.json").is_file()

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from tfpartial.phantom.bones import Skeleton
 from tfpartial.phantom.organs import Organs
@@ -100,7 +99,7 @@ def render(
     body = anatomy.tissue.body < 0
     hu[~body] = AIR_HU
     _paint_couch(hu, body, points[1], prone)
-    hu = ndimage.gaussian_filter(hu, scanner.blur_voxels)
+    hu = _blurred(hu, scanner.blur_voxels)
     hu += scanner.noise_hu * _noise(hu.shape, scanner.noise_voxels, rng)
     return np.clip(hu, -1024, 3071)
 
@@ -110,8 +109,15 @@ def _noise(
 ) -> np.ndarray:
     """Gaussian noise of standard deviation 1, correlated over `sigma`."""
     white = rng.standard_normal(shape, np.float32)
-    smooth = ndimage.gaussian_filter(white, sigma)
+    smooth = _blurred(white, sigma)
     return smooth / smooth.std()
+
+
+def _blurred(array: np.ndarray, sigma: float) -> np.ndarray:
+    # Here: a training on phantoms that are there would wait for it, too.
+    from scipy import ndimage
+
+    return ndimage.gaussian_filter(array, sigma)
 
 
 def _soft_tissue(anatomy: Anatomy, rng: np.random.Generator) -> np.ndarray:

@@ -93,7 +93,8 @@ class MeanTeacher(CheckedSteps):
     Without a teacher it is plain supervised training with any candidate table.
 
     Attributes:
-        student: any `keras.Model` (B, I, J, K, 1) -> (B, I, J, K, L) logits.
+        student: any `keras.Model` (B, I, J, K, 1) -> (B, I, J, K, L) logits
+            that asks tensors by `ops.cond`, not by Python's `if`.
         teacher: same architecture, or None. Never trained by gradients;
             called with training=True, so that its dropout is on while batch
             norm, being frozen, uses the student's moving statistics.
