@@ -92,7 +92,8 @@ def build_training_dataset(
     )
     row_numbers = tf.constant(list(rows), tf.int64)
 
-    @tf.autograph.experimental.do_not_convert  # rewriting it took 0.4 s
+    # There is nothing to rewrite, and AutoGraph parses all that it calls.
+    @tf.autograph.experimental.do_not_convert
     def load(element: tf.Tensor) -> Row:
         return reader.load(
             element // len(rows), row_numbers[element % len(rows)]
