@@ -251,9 +251,15 @@ def with_a_large_scan(phantom: Path, copy: Path) -> None:
                 file.write(plane)
 
 
-@pytest.mark.parametrize("name", ["build_tfrecords", "fit", "export"])
+@pytest.mark.parametrize(
+    ("name", "gigabytes"), [("build_tfrecords", 2), ("fit", 6), ("export", 6)]
+)
 def test_out_of_memory(
-    workspace: Path, finished_run: Path, tmp_path: Path, name: str
+    workspace: Path,
+    finished_run: Path,
+    tmp_path: Path,
+    name: str,
+    gigabytes: int,
 ) -> None:
     """What cannot be allocated is said, with what to lower."""
     arguments = {
@@ -268,7 +274,7 @@ def test_out_of_memory(
         with_a_large_scan(workspace / "phantom", tmp_path / "phantom")
     message = refused(
         name, *arguments, *TOO_MUCH[name],
-        limits={resource.RLIMIT_AS: 6 * GIGABYTE},
+        limits={resource.RLIMIT_AS: gigabytes * GIGABYTE},
     )  # fmt: skip
     assert message.startswith("error: out of memory while")
     assert "or lower" in message
