@@ -111,6 +111,13 @@ def worst(values: Iterable[float]) -> float:
     return float(np.max(list(values)))
 
 
+def worst_relative(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Return the largest over pairs (a, b) of max|a - b| / max|a|."""
+    return worst(
+        np.abs(a - b).max() / (np.abs(a).max() + 1e-12) for a, b in pairs
+    )
+
+
 def report(
     name: str,
     seconds: Mapping[str, Sequence[float]],

@@ -160,9 +160,7 @@ class Scaling:
         for step in (*steps.values(), *steps.values()):
             step()
         pairs = zip(*(steps[n].weights() for n in (1, 2)), strict=True)
-        self.checked["replicas"] = measure.worst(
-            np.abs(a - b).max() / (np.abs(a).max() + 1e-12) for a, b in pairs
-        )
+        self.checked["replicas"] = measure.worst_relative(pairs)
         self.timed("replicas", lambda n: steps[n], (1, 2))
 
     def ns_per_voxel_and_label(self) -> float:

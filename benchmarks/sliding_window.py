@@ -7,10 +7,10 @@ x 256 voxels of 0.75 x 0.75 x 2 mm. Both sides segment it with the same
 `unet3d` (the weights are ported), windows of 64^3, overlap 0.5 and Gaussian
 weights, each in a process of its own, in turn. The network is that of
 train_step.py; a second, small one shows what is left where convolutions are
-few. 192 and 256 are chosen because
-MONAI then puts its windows where we put ours, so that the labels can be
-compared voxel by voxel. MONAI gets its best memory format and windows per
-batch, found on one window before; ours gets one window per batch.
+few. 192 and 256 are chosen because MONAI then puts its windows where we put
+ours, so that the labels can be compared voxel by voxel. MONAI gets its best
+memory format and windows per batch, found on one window before; ours gets one
+window per batch.
 
 Memory is the peak of the whole process, and what of it comes after the
 imports (the libraries of the two sides differ by more than a scan).
