@@ -27,10 +27,10 @@ from typing import Any
 import measure
 import scans
 
-from tfpartial.config.meaning import label_space_of
-from tfpartial.data.records import RecordStore
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import find_cases, read_case
-from tfpartial.volumes import (
+from tfpartial.records.store import RecordStore
+from tfpartial.scans import (
     Volume,
     canonical_grid,
     preprocess,

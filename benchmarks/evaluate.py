@@ -26,9 +26,9 @@ from measure import Target
 from scipy import ndimage
 
 from tfpartial.config.experiment import Phantom
-from tfpartial.evaluation.groups import structures_of
 from tfpartial.evaluation.scores import score_case
 from tfpartial.labels import Label, LabelSpace
+from tfpartial.metrics.groups import structures_of
 from tfpartial.phantom.make import make_case
 from tfpartial.phantom.scanner import LABELS
 

@@ -137,9 +137,9 @@ def run_undisturbed(report: Path, arguments: list[str]) -> dict[str, float]:
 
 def main() -> int:
     plan = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    from tfpartial.training.callbacks.checkpoints import Checkpoints
+    from tfpartial.training.callbacks.validation import WholeScanValidation
     from tfpartial.training.checked_steps import CheckedSteps
-    from tfpartial.training.checkpoints import Checkpoints
-    from tfpartial.training.validation import WholeScanValidation
 
     killer = Killer(plan)
     for phase, callback in (

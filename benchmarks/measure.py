@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tfpartial.provenance import git_commit, version
+from tfpartial.program_version import git_commit, version
 
 PACKAGES = ("tensorflow", "keras", "numpy", "torch", "monai", "SimpleITK")
 Seconds = dict[str, list[float]]

@@ -16,14 +16,14 @@ import tensorflow as tf
 from scipy.ndimage import map_coordinates
 
 from tfpartial.config import Experiment
-from tfpartial.config.meaning import label_space_of
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.data import augment
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import PatchReader
 from tfpartial.data.patches import PatchSampler
 from tfpartial.data.pipeline import build_training_dataset
-from tfpartial.data.records import RecordStore
-from tfpartial.volumes import normalise
+from tfpartial.records.store import RecordStore
+from tfpartial.scans import normalise
 
 BATCH = 2
 

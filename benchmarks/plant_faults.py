@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tfpartial.databases import Case
-from tfpartial.volumes import (
+from tfpartial.scans import (
     Grid,
     Volume,
     read_label_volume,

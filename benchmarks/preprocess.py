@@ -24,7 +24,7 @@ import numpy as np
 import scans
 import SimpleITK as sitk  # noqa: N813
 
-from tfpartial.volumes import (
+from tfpartial.scans import (
     Grid,
     Volume,
     canonical_grid,

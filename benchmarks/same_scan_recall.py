@@ -24,7 +24,7 @@ from tfpartial.audit.fingerprint import Fingerprint
 from tfpartial.audit.profiles import plane_profiles
 from tfpartial.audit.same_scan import find_same_scans
 from tfpartial.reporting.views import Frame
-from tfpartial.volumes import Volume, read_volume
+from tfpartial.scans import Volume, read_volume
 
 
 def main() -> None:

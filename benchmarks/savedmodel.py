@@ -24,18 +24,18 @@ from measure import Target
 
 from tfpartial.config import load_experiment, write_resolved
 from tfpartial.config.experiment import Phantom
-from tfpartial.inference.export import export_run
-from tfpartial.inference.export_check import MAX_SHARE
-from tfpartial.inference.load_network import (
+from tfpartial.export.check import MAX_SHARE
+from tfpartial.export.savedmodel import export_run
+from tfpartial.inference.predict import predict_scan
+from tfpartial.phantom.make import make_case
+from tfpartial.runs.loaded_run import (
     LoadedRun,
     load_network,
     load_run,
     network_of,
     write_weights,
 )
-from tfpartial.inference.predict import predict_scan
-from tfpartial.phantom.make import make_case
-from tfpartial.volumes import Grid, Volume, resample_image
+from tfpartial.scans import Grid, Volume, resample_image
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "phantom.yaml"
 PHANTOM_MM = 4.0

@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 from tfpartial.data.patches import PatchSampler
-from tfpartial.data.records import RecordStore
-from tfpartial.volumes import normalise
+from tfpartial.records.store import RecordStore
+from tfpartial.scans import normalise
 
 PATCH, COUNT = (32, 32, 32), 300
 WINDOW = (-200.0, 200.0)

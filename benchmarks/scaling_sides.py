@@ -16,11 +16,11 @@ import tensorflow as tf
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import PatchReader
 from tfpartial.data.patches import PatchSampler
-from tfpartial.data.records import RecordStore
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.losses import candidate_cross_entropy
 from tfpartial.losses.reduction import scalar, weighted_sum
 from tfpartial.models import build_network
+from tfpartial.records.store import RecordStore
 from tfpartial.training.mean_teacher import MeanTeacher
 
 Call = Callable[[], object]

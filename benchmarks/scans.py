@@ -19,7 +19,7 @@ from tfpartial.config import Experiment
 from tfpartial.config.experiment import Phantom
 from tfpartial.phantom.make import make_case
 from tfpartial.phantom.scanner import LABELS
-from tfpartial.volumes import (
+from tfpartial.scans import (
     Grid,
     Volume,
     read_volume,

@@ -143,8 +143,8 @@ def make_image(shape: tuple[int, int, int]) -> np.ndarray:
     """Return the phantom, normalised, at 2 mm: (I, J, K) float32."""
     from tfpartial.config.experiment import Phantom
     from tfpartial.phantom.make import make_case
-    from tfpartial.volumes import preprocess
-    from tfpartial.volumes.intensity import normalise
+    from tfpartial.scans import preprocess
+    from tfpartial.scans.intensity import normalise
 
     half = tuple(n // 2 for n in shape)
     coarse = Phantom(shape=half, spacing_mm=(4.0, 4.0, 4.0))

@@ -201,7 +201,7 @@ def bare_step(arguments: Sequence[str]) -> None:
 
     from tfpartial.cli.main import parse_arguments
     from tfpartial.config import load_experiment
-    from tfpartial.training import runtime
+    from tfpartial.training.distributed import runtime
     from tfpartial.training.fit import build_model
 
     chosen = parse_arguments(["fit", *arguments])

@@ -251,8 +251,8 @@ def build(variant: Variant, sizes: Sizes) -> Any:
     import keras
 
     from tfpartial.models import build_network
+    from tfpartial.training.distributed.runtime import set_up_determinism
     from tfpartial.training.mean_teacher import MeanTeacher
-    from tfpartial.training.runtime import set_up_determinism
 
     set_up_determinism(0, variant.precision)
 

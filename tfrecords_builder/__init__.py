@@ -2,7 +2,7 @@
 
 In: an `Experiment` (databases, label space, preprocess, build, records_dir).
 Out: `<records_dir>/<database>/1.0.0/`, manifest.json, manifest.md, build.log.
-Before: tfpartial.databases, tfpartial.volumes. After: tfpartial.data.
+Before: tfpartial.databases, tfpartial.scans. After: tfpartial.data.
 
 Only `builder` and `shard_index` import TensorFlow; nothing is imported here,
 because the processes that preprocess scans import this package.

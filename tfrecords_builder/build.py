@@ -24,11 +24,11 @@ import numpy as np
 from tqdm import tqdm
 
 from tfpartial.config import Experiment
-from tfpartial.config.meaning import label_space_of
-from tfpartial.data.record_schema import TFDS_VERSION
-from tfpartial.data.records import read_cases_file
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import check_declared_labels_occur, stored_values
 from tfpartial.errors import Faults, InputError
+from tfpartial.records.schema import TFDS_VERSION
+from tfpartial.records.store import read_cases_file
 from tfrecords_builder.duplicates import ScanIdentity, check_duplicates
 from tfrecords_builder.manifest import write_manifest
 from tfrecords_builder.plan import Plan, make_plans, scan_jobs

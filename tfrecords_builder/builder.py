@@ -20,7 +20,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import writer
 
-from tfpartial.data.record_schema import (
+from tfpartial.records.schema import (
     FIELDS,
     SCHEMA_VERSION,
     SPLITS,

@@ -13,10 +13,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tfpartial.config import Database, Experiment
-from tfpartial.data.record_schema import SCHEMA_VERSION
 from tfpartial.databases import Case
-from tfpartial.documents import file_hash, value_hash
+from tfpartial.files.safe_reading import file_hash, value_hash
 from tfpartial.labels import LabelSpace
+from tfpartial.records.schema import SCHEMA_VERSION
 
 # Part of the key of every cached scan: raise it when preprocessing changes
 # what it computes, so that no stale scan is reused.

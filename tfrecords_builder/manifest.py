@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfpartial.data.record_schema import SPLITS, TFDS_VERSION
-from tfpartial.data.records import read_cases_file
 from tfpartial.errors import InputError
-from tfpartial.whole_file import write_whole
+from tfpartial.files.whole_file import write_whole
+from tfpartial.records.schema import SPLITS, TFDS_VERSION
+from tfpartial.records.store import read_cases_file
 
 _QUANTILES = ("0.05", "0.5", "0.95")
 

@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfpartial.config import Database, Experiment
-from tfpartial.config.meaning import label_space_of
-from tfpartial.data.record_schema import SPLITS, TFDS_VERSION
-from tfpartial.data.records import RecordStore, read_cases_file
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import (
     Case,
     check_database_names,
@@ -27,6 +25,8 @@ from tfpartial.databases import (
 )
 from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace
+from tfpartial.records.schema import SPLITS, TFDS_VERSION
+from tfpartial.records.store import RecordStore, read_cases_file
 from tfrecords_builder.fingerprints import (
     case_fingerprint,
     database_fingerprint,

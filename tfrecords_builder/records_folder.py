@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tfpartial.data.record_schema import SCHEMA_VERSION
-from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
-from tfpartial.folder_lock import waiting_lock
+from tfpartial.files.folder_lock import waiting_lock
+from tfpartial.files.safe_reading import read_json
+from tfpartial.files.whole_file import write_whole
 from tfpartial.labels import LabelSpace
-from tfpartial.whole_file import write_whole
+from tfpartial.records.schema import SCHEMA_VERSION
 
 PROJECT_FILE = "project.json"
 WORK_FOLDER = ".work"

@@ -24,7 +24,7 @@ from tfpartial.config import Database, Preprocess
 from tfpartial.databases import Case, exact_hash, read_case
 from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace
-from tfpartial.volumes import (
+from tfpartial.scans import (
     Volume,
     count_values,
     preprocess,

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfpartial.data.record_schema import INDEX_FILE
+from tfpartial.records.schema import INDEX_FILE
 
 _HEADER_BYTES = 12
 _FOOTER_BYTES = 4

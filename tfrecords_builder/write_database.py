@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfpartial.config import Experiment
-from tfpartial.config.meaning import label_space_of
-from tfpartial.data.cases_file import sealed
-from tfpartial.data.record_schema import (
+from tfpartial.config.cross_checks import label_space_of
+from tfpartial.labels import bitmask_from_vector, resolved_labels
+from tfpartial.records.cases_file import sealed
+from tfpartial.records.schema import (
     CASES_FILE,
     INDEX_FILE,
     SCHEMA_VERSION,
     SPLITS,
     TFDS_VERSION,
 )
-from tfpartial.labels import bitmask_from_vector, resolved_labels
 from tfrecords_builder.fingerprints import versions
 from tfrecords_builder.plan import Plan
 from tfrecords_builder.scans import ScanJob

@@ -23,7 +23,7 @@ from fuzz.corpus import (
 )
 from fuzz.documents import json_faults
 from fuzz.weights_faults import experiment_of
-from tfpartial.documents import file_hash
+from tfpartial.files.safe_reading import file_hash
 
 SUMS = "checksums.json"
 EPOCHS, KEPT = 3, 2
@@ -46,7 +46,7 @@ def _other_model() -> Any:
 
 
 def _checkpoints(model: Any, run_dir: Path) -> Any:
-    from tfpartial.training.checkpoints import Checkpoints
+    from tfpartial.training.callbacks.checkpoints import Checkpoints
 
     callback = Checkpoints(model, run_dir, KEPT, 0)
     callback.set_model(model)

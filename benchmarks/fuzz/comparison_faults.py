@@ -24,7 +24,7 @@ from tfpartial.config.comparison import Comparison
 from tfpartial.config.load_comparison import load_comparison
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
-from tfpartial.machine import explained
+from tfpartial.files.system_errors import explained
 
 COMPARISON, ACE = "comparison.yaml", "ace.yaml"
 LABELS = ("bone", "left", "right")

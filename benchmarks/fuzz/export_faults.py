@@ -18,7 +18,7 @@ from fuzz.corpus import (
     truncate,
 )
 from fuzz.documents import json_faults
-from tfpartial.inference.export_files import (
+from tfpartial.export.files import (
     FILE_LIST,
     LABELS_FILE,
     check_export,

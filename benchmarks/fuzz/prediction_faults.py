@@ -24,7 +24,7 @@ from fuzz.corpus import (
 )
 from tfpartial.config import Experiment
 from tfpartial.evaluation.evaluate import evaluate_predictions
-from tfpartial.volumes import Volume, write_volume
+from tfpartial.scans import Volume, write_volume
 
 CASES = ("ben_1", "carla_1")
 NAMES = {0: "background", 1: "liver", 2: "spleen"}

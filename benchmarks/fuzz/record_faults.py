@@ -29,8 +29,8 @@ from fuzz.corpus import (
 )
 from fuzz.documents import json_faults
 from tfpartial.config import Experiment
-from tfpartial.data.cases_file import CHECKSUM, sealed
-from tfpartial.data.records import RecordStore
+from tfpartial.records.cases_file import CHECKSUM, sealed
+from tfpartial.records.store import RecordStore
 from tfpartial.training.records_check import check_records
 
 DATABASE = "clinic"

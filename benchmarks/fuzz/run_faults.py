@@ -24,7 +24,7 @@ FOR_PEOPLE = ("versions", "cores", "seed", "manifest_sha256")
 
 def prepare(folder: Path) -> None:
     """Write a run of two epochs that an earlier call has gone on with."""
-    from tfpartial.training.history import History
+    from tfpartial.runs.history import History
 
     record_faults.prepare(folder)
     for _ in range(2):
@@ -38,8 +38,8 @@ def prepare(folder: Path) -> None:
 
 def _claim(folder: Path) -> dict[str, Any]:
     """Take the run directory like fit; return the records."""
+    from tfpartial.runs.run_dir import claim_run_dir
     from tfpartial.training.fit import open_stores
-    from tfpartial.training.run_dir import claim_run_dir
 
     experiment = record_faults.experiment_of(folder)
     stores = open_stores(experiment)
@@ -50,9 +50,9 @@ def _claim(folder: Path) -> dict[str, Any]:
 
 def read(folder: Path) -> list[Any]:
     """Go on with the run; then ask which scans it was trained on."""
-    from tfpartial.inference.load_network import load_run
     from tfpartial.pseudo_labels.guard import trained_scans
-    from tfpartial.training.history import History
+    from tfpartial.runs.history import History
+    from tfpartial.runs.loaded_run import load_run
 
     stores = _claim(folder)
     for name in HISTORIES:

@@ -44,7 +44,7 @@ def experiment_of(folder: Path) -> Experiment:
 
 def prepare(folder: Path) -> None:
     """Write a run of which only the weights are left."""
-    from tfpartial.inference.load_network import network_of, write_weights
+    from tfpartial.runs.loaded_run import network_of, write_weights
 
     draw = np.random.default_rng(0)
     experiment = experiment_of(folder)
@@ -59,7 +59,7 @@ def prepare(folder: Path) -> None:
 
 def read(folder: Path) -> list[bytes]:
     """Load the student as predict does; return every bit of it."""
-    from tfpartial.inference.load_network import load_network, load_run
+    from tfpartial.runs.loaded_run import load_network, load_run
 
     network = load_network(load_run(folder / "run"), "student")
     return [values.tobytes() for values in network.get_weights()]
@@ -136,7 +136,7 @@ def _hash(path: Path, draw: random.Random) -> None:
 
 
 def _other_network(path: Path, draw: random.Random) -> None:
-    from tfpartial.inference.load_network import network_of
+    from tfpartial.runs.loaded_run import network_of
 
     experiment = experiment_of(path.parents[1])
     filters = draw.choice([[2, 5], [2, 4, 8], [4, 4]])

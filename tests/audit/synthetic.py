@@ -10,7 +10,7 @@ from tfpartial.audit.fingerprint import Fingerprint
 from tfpartial.audit.measures import CaseMeasures, StructureMeasure
 from tfpartial.audit.profiles import plane_profiles
 from tfpartial.databases import exact_hash
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 SHAPE = (56, 44, 60)
 SPACING_MM = (4.0, 4.0, 3.0)

@@ -14,7 +14,7 @@ from tfpartial.audit.coarse import (
     coarse_copy,
     fine_features,
 )
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 
 def test_block_means_stay_in_place() -> None:

@@ -11,8 +11,8 @@ from tfpartial.audit.disagreement import (
     disagreement_table,
     disagreements,
 )
-from tfpartial.evaluation.groups import structures_of
 from tfpartial.labels import Label, LabelSpace
+from tfpartial.metrics.groups import structures_of
 
 SPACE = LabelSpace((Label("cord"), Label("jaw")))
 # 0 background, 1 cord, 2 ignore

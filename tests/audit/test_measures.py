@@ -8,9 +8,9 @@ from synthetic import case_of, structure
 
 from tfpartial.audit.measures import measure_structure
 from tfpartial.audit.outliers import all_scores, outlier_findings
-from tfpartial.evaluation.groups import structures_of
 from tfpartial.labels import Label, LabelSpace
-from tfpartial.volumes import Volume
+from tfpartial.metrics.groups import structures_of
+from tfpartial.scans import Volume
 
 SPACE = LabelSpace((Label("cord"),))
 (CORD,) = structures_of(np.eye(2, dtype=bool), np.ones(2, bool), SPACE)

@@ -13,7 +13,7 @@ from tfpartial.audit.misfit import (
     misfits,
 )
 from tfpartial.audit.outliers import all_scores
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 NORMAL = np.array([10.0, 20, 30, 40, 50])
 AIR = np.full(5, -900.0)

@@ -13,7 +13,7 @@ from tfpartial.audit.measures import patient_affine
 from tfpartial.audit.position import couch_side, position_findings
 from tfpartial.config import Phantom
 from tfpartial.phantom.make import make_case
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 OPTIONS = Phantom(shape=(96, 80, 40))
 

@@ -15,8 +15,8 @@ from tfpartial.audit.profiles import (
     profile_distances,
 )
 from tfpartial.audit.same_scan import find_same_scans
-from tfpartial.volumes import Grid, Volume, resample_image
-from tfpartial.volumes.orientation import closest_to_ras, split_affine
+from tfpartial.scans import Grid, Volume, resample_image
+from tfpartial.scans.orientation import closest_to_ras, split_affine
 
 CUT = (slice(6, 50), slice(4, 44), slice(5, 54))
 

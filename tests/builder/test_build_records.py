@@ -28,9 +28,9 @@ from tiny_records import (
 )
 
 from tfpartial.config import Experiment
-from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
-from tfpartial.folder_lock import folder_lock, waiting_lock
+from tfpartial.files.folder_lock import folder_lock, waiting_lock
+from tfpartial.records.store import RecordStore
 from tfrecords_builder.build import build_records
 from tfrecords_builder.plan import make_plans, scan_jobs
 from tfrecords_builder.scans import preprocess_scan

@@ -11,7 +11,7 @@ from identifying import NAME, files_that_name, plant
 from tiny_records import tiny_experiment, write_databases
 
 from tfpartial.errors import InputError
-from tfpartial.volumes import Volume, read_volume, write_volume
+from tfpartial.scans import Volume, read_volume, write_volume
 from tfrecords_builder.build import build_records
 
 

@@ -24,7 +24,7 @@ from tfpartial.errors import InputError
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
 from tfpartial.reporting import ScanRow
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 Declared = tuple[Comparison, Experiment]

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from tfpartial.config import load_experiment
-from tfpartial.config.free_fields import deciding_fields
 from tfpartial.config.load_comparison import load_comparison
+from tfpartial.config.training_identity import deciding_fields
 from tfpartial.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -96,8 +96,8 @@ def test_stages_of_the_networks() -> None:
     """A dropout rate for each: held against the networks themselves."""
     import os
 
-    from tfpartial.inference.load_network import network_of
     from tfpartial.models import HashDropout
+    from tfpartial.runs.loaded_run import network_of
 
     os.environ.setdefault("TFPARTIAL_PELVIS", "/nowhere")
     for section in (

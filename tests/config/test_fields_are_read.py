@@ -14,8 +14,8 @@ from tfpartial.config import DeepMedic, Experiment, Fit, Unet3d
 from tfpartial.config.base import Declared
 from tfpartial.config.database import CaseOverride, Database
 from tfpartial.config.experiment import Augment, LabelEntry
-from tfpartial.config.findings import models_in
 from tfpartial.config.optimizer import AdamW, NesterovRMSprop
+from tfpartial.config.validate import models_in
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.labels import Label
 from tfpartial.models.deepmedic import build_deepmedic

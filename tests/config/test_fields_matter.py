@@ -16,8 +16,9 @@ from tfpartial.evaluation import evaluate
 from tfpartial.inference.predict import predict_scan
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.phantom.make import make_case
-from tfpartial.training import fit, runtime
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
+from tfpartial.training import fit
+from tfpartial.training.distributed import runtime
 
 DATABASE = {
     "name": "base",

@@ -15,8 +15,8 @@ from tfpartial.config import (
     write_resolved,
 )
 from tfpartial.errors import InputError
-from tfpartial.inference.load_network import network_of
 from tfpartial.models import registered_networks
+from tfpartial.runs.loaded_run import network_of
 
 MINIMAL = {
     "label_space": [{"name": "liver"}],

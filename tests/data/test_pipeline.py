@@ -21,7 +21,7 @@ from tfpartial.data.patch_reader import (
 from tfpartial.data.patches import PatchSampler
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.errors import InputError
-from tfpartial.volumes import normalise
+from tfpartial.scans import normalise
 
 ALL_ON = AugmentOptions(0.1, 0.1, 0.05, 15.0, 0.1, 0.5)
 OFF = AugmentOptions()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfpartial.databases import exact_hash
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 
 def random_scan(seed=0):

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfpartial import process_pool as in_order
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
-from tfpartial.evaluation import evaluate_predictions, in_order
+from tfpartial.evaluation import evaluate_predictions
 from tfpartial.evaluation.scores import Score
-from tfpartial.volumes import Volume, write_volume
+from tfpartial.scans import Volume, write_volume
 
 # LPS, 2 x 3 x 1 mm: nothing here is its own mirror image.
 AFFINE = np.diag([-2.0, -3.0, 1.0, 1.0])

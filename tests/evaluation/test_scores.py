@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from tfpartial.evaluation.groups import Structure, structures_of
-from tfpartial.evaluation.overlap import dice
 from tfpartial.evaluation.scores import Score, score_case
-from tfpartial.evaluation.surface import hd95_mm, nsd, surface_distances
 from tfpartial.labels import Label, LabelSpace
+from tfpartial.metrics.groups import Structure, structures_of
+from tfpartial.metrics.overlap import dice
+from tfpartial.metrics.surface import hd95_mm, nsd, surface_distances
 
 SPACE = LabelSpace((Label("cord"), Label("left"), Label("right")))
 # codes: 0 background, 1 cord, 2 left or right, 3 ignore

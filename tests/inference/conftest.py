@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
-from tfpartial.inference.load_network import LoadedRun, load_run
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.models import build_network
-from tfpartial.volumes import Volume
+from tfpartial.runs.loaded_run import LoadedRun, load_run
+from tfpartial.scans import Volume
 
 PATCH = (16, 16, 16)
 SPACING_MM = (4.0, 4.0, 4.0)

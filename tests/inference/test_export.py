@@ -12,14 +12,15 @@ import pytest
 import tensorflow as tf
 
 from tfpartial.errors import InputError
-from tfpartial.inference import export, export_check
-from tfpartial.inference.export import export_run
-from tfpartial.inference.export_check import noise_patch, segment_elsewhere
-from tfpartial.inference.export_files import LABELS_FILE, write_file_list
-from tfpartial.inference.load_network import load_network, load_run
+from tfpartial.export import check as export_check
+from tfpartial.export import savedmodel as export
+from tfpartial.export.check import noise_patch, segment_elsewhere
+from tfpartial.export.files import LABELS_FILE, write_file_list
+from tfpartial.export.savedmodel import export_run
 from tfpartial.inference.predict import predict_scan
 from tfpartial.models import build_network
-from tfpartial.volumes import Volume, normalise
+from tfpartial.runs.loaded_run import load_network, load_run
+from tfpartial.scans import Volume, normalise
 
 MAX_SHARE = 1e-3
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tfpartial.errors import InputError
-from tfpartial.inference.export_files import check_export, write_file_list
+from tfpartial.export.files import check_export, write_file_list
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfpartial import volumes
-from tfpartial.inference import graph_preprocess as graph
-from tfpartial.inference import graph_window
-from tfpartial.inference.graph_frame import frame_of
+from tfpartial import scans as volumes
+from tfpartial.export import graph_preprocess as graph
+from tfpartial.export import graph_window
+from tfpartial.export.graph_frame import frame_of
 from tfpartial.inference.sliding_window import sliding_window
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 SPACING_MM = (4.0, 3.0, 5.0)
 HU_WINDOW = (-200.0, 200.0)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tfpartial.errors import InputError
-from tfpartial.inference import load_network as module
-from tfpartial.inference.load_network import (
+from tfpartial.models import build_network
+from tfpartial.runs import loaded_run as module
+from tfpartial.runs.loaded_run import (
     load_network,
     load_run,
     write_weights,
 )
-from tfpartial.models import build_network
 
 
 def test_student_and_teacher_are_what_was_saved(run):

@@ -8,17 +8,17 @@ import nibabel
 import numpy as np
 import pytest
 
-from tfpartial import volumes
+from tfpartial import scans as volumes
 from tfpartial.config import Predict
 from tfpartial.errors import InputError
 from tfpartial.inference import predict
-from tfpartial.inference.load_network import load_network, load_run
 from tfpartial.inference.predict import (
     predict_files,
     predict_scan,
     predict_split,
 )
-from tfpartial.volumes import Volume
+from tfpartial.runs.loaded_run import load_network, load_run
+from tfpartial.scans import Volume
 
 
 @functools.cache

@@ -194,7 +194,7 @@ def test_one_compilation_per_network_and_window():
 
 
 def test_labels_of_a_network_need_no_more_than_an_image(run):
-    from tfpartial.inference.load_network import load_network
+    from tfpartial.runs.loaded_run import load_network
 
     image = np.random.default_rng(2).normal(size=(20, 18, 9)).astype("f4")
     labels = sliding_window_labels(

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfpartial.errors import InputError
-from tfpartial.inference import graph_window
+from tfpartial.export import graph_window
 from tfpartial.inference.windows import (
     check_window,
     gaussian_weights,

@@ -12,7 +12,7 @@ import pytest
 
 from tfpartial.databases import Case, declared
 from tfpartial.errors import InputError
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 from tfrecords_builder import build, scans
 from tfrecords_builder.duplicates import ScanIdentity
 

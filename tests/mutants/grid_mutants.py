@@ -11,7 +11,7 @@ import pytest
 from tfpartial.databases import read
 from tfpartial.errors import InputError
 from tfpartial.evaluation import predictions
-from tfpartial.volumes import Volume, check_same_grid
+from tfpartial.scans import Volume, check_same_grid
 
 log = logging.getLogger(__name__)
 

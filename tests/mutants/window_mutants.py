@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfpartial.inference import sliding_window
-from tfpartial.inference.slab import Slab
+from tfpartial.inference.window_blending import Slab
 from tfpartial.inference.windows import gaussian_weights
 
 

@@ -14,7 +14,7 @@ from tfpartial.phantom import make_phantom
 from tfpartial.phantom.make import MARKER, make_case
 from tfpartial.phantom.scanner import LABELS
 from tfpartial.phantom.shapes import capsule, ellipsoid, plate
-from tfpartial.volumes import turn_prone
+from tfpartial.scans import turn_prone
 
 CONFIG = Path(__file__).parents[2] / "configs" / "phantom.yaml"
 SMALL = Phantom(

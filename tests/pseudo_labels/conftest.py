@@ -13,8 +13,8 @@ from pseudo_cases import (
 )
 
 from tfpartial.config import Experiment
-from tfpartial.inference.load_network import LoadedRun
 from tfpartial.pseudo_labels import make
+from tfpartial.runs.loaded_run import LoadedRun
 from tfrecords_builder.build import build_records
 
 

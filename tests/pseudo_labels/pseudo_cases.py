@@ -11,7 +11,7 @@ import numpy as np
 from tiny_records import SPACING_MM, tiny_experiment, tiny_scan, write_nifti
 
 from tfpartial.config import Experiment, write_resolved
-from tfpartial.inference.load_network import LoadedRun, load_run
+from tfpartial.runs.loaded_run import LoadedRun, load_run
 
 SPLITS = {
     "full": {"train": ["f0", "f1"], "validation": ["f2"], "test": ["f3"]},

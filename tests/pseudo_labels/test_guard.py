@@ -11,10 +11,10 @@ from pseudo_cases import NETWORK, SPLITS, experiment_of, write_run
 
 from tfpartial.cli.stages import ensure_phantom_records
 from tfpartial.config import Phantom
-from tfpartial.data.cases_file import sealed
 from tfpartial.errors import InputError
-from tfpartial.inference.load_network import load_run
 from tfpartial.pseudo_labels.make import pseudo_label
+from tfpartial.records.cases_file import sealed
+from tfpartial.runs.loaded_run import load_run
 from tfrecords_builder.build import build_records
 
 

@@ -21,10 +21,10 @@ from tfpartial.config.experiment import Splits
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patches import PatchSampler
 from tfpartial.data.pipeline import build_training_dataset
-from tfpartial.data.records import RecordStore
 from tfpartial.labels import candidate_table, resolved_labels
 from tfpartial.pseudo_labels import make
 from tfpartial.pseudo_labels.make import pseudo_label
+from tfpartial.records.store import RecordStore
 from tfpartial.training.records_check import check_records
 from tfrecords_builder.build import build_records
 

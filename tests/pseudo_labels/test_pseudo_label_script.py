@@ -14,10 +14,10 @@ from test_overwrite import slow_overwrite
 
 from tfpartial.cli.main import main
 from tfpartial.config import write_resolved
-from tfpartial.data.records import RecordStore
-from tfpartial.inference.load_network import load_network, network_of
 from tfpartial.inference.sliding_window import sliding_window_labels
-from tfpartial.volumes import normalise
+from tfpartial.records.store import RecordStore
+from tfpartial.runs.loaded_run import load_network, network_of
+from tfpartial.scans import normalise
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 
 from tfpartial.reporting.figures import write_overlay
 from tfpartial.reporting.panels import COLOURS
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 # LPS, as most CTs are stored: I runs to the patient's left.
 AFFINE = np.diag([-2.0, -2.0, 2.0, 1.0])

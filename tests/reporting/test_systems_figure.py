@@ -15,7 +15,7 @@ from tfpartial.reporting import curves, systems_figure
 from tfpartial.reporting.curves import by_epoch, write_learning_curves
 from tfpartial.reporting.panels import COLOURS
 from tfpartial.reporting.systems_figure import ScanRow, write_systems_figure
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 # LPS, as most CTs are stored: I runs to the patient's left.
 AFFINE = np.diag([-2.0, -2.0, 2.0, 1.0])

@@ -14,7 +14,7 @@ from tfpartial.reporting.views import (
     direction_letter,
     fullest_slice,
 )
-from tfpartial.volumes import Grid
+from tfpartial.scans import Grid
 
 # RAS+ world: I to the right, J to anterior, K to the head.
 SHAPE = (5, 6, 7)

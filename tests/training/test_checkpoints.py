@@ -16,8 +16,8 @@ import tensorflow as tf
 from networks import NAMES, batch, conv_network
 
 from tfpartial.errors import InputError
-from tfpartial.training import checkpoint_files as files
-from tfpartial.training.checkpoints import Checkpoints
+from tfpartial.runs import checkpoint_files as files
+from tfpartial.training.callbacks.checkpoints import Checkpoints
 from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
 
 State = list[np.ndarray]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tfpartial.config import Experiment, load_experiment
-from tfpartial.inference.load_network import network_of
 from tfpartial.losses import convolution_kernels, weight_penalty
+from tfpartial.runs.loaded_run import network_of
 from tfpartial.training.optimizers import NesterovRMSprop, build_optimizer
 
 CONFIG = Path(__file__).parents[2] / "configs" / "pelvis_deepmedic.yaml"

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from tfpartial.errors import InputError, MachineError
-from tfpartial.training import peers
+from tfpartial.training.distributed import peers
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_lost_peer_is_named(listening, said) -> None:
 
 WATCHER = """
 import sys, time
-from tfpartial.training import peers
+from tfpartial.training.distributed import peers
 peers._EVERY_SECONDS = 0.02
 watch = peers.PeerWatch({1: sys.argv[1]})
 print("watching", flush=True)

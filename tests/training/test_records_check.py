@@ -11,8 +11,8 @@ import pytest
 from tiny_records import SPLITS, tiny_experiment, write_databases
 
 from tfpartial.config import Experiment
-from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
+from tfpartial.records.store import RecordStore
 from tfpartial.training.records_check import check_records
 from tfrecords_builder.build import build_records
 

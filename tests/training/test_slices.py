@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfpartial.training.slices import (
+from tfpartial.training.callbacks.slices import (
     fullest_slice,
     label_colours,
     slice_picture,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfpartial.training.validation import (
+from tfpartial.training.callbacks.validation import (
     ValidationScan,
     WholeScanValidation,
     group_dice,

@@ -16,15 +16,15 @@ import numpy as np
 from tiny_records import SPACING_MM, tiny_experiment, tiny_scan, write_nifti
 
 from tfpartial.config import Experiment
-from tfpartial.config.meaning import label_space_of
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.pipeline import build_training_dataset
-from tfpartial.data.records import RecordStore
 from tfpartial.databases import find_cases, read_case
 from tfpartial.errors import InputError
 from tfpartial.evaluation import evaluate_predictions
 from tfpartial.evaluation.predictions import read_prediction
-from tfpartial.volumes import read_volume
+from tfpartial.records.store import RecordStore
+from tfpartial.scans import read_volume
 from tfrecords_builder.build import build_records
 
 AFFINE = np.diag([*SPACING_MM, 1.0])

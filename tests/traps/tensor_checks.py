@@ -14,7 +14,7 @@ from unittest import mock
 import keras
 import numpy as np
 import tensorflow as tf
-from data.fake_store import SPACE, FakeStore, scan, sets
+from fake_store import SPACE, FakeStore, scan, sets
 from tiny_records import tiny_experiment
 from training.networks import NAMES, batch, conv_network
 
@@ -25,9 +25,9 @@ from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.inference.predict import predict_scan
 from tfpartial.inference.sliding_window import finished_boxes
 from tfpartial.labels import Label, LabelSpace
+from tfpartial.scans import Volume
 from tfpartial.training import fit
 from tfpartial.training.mean_teacher import MeanTeacher
-from tfpartial.volumes import Volume
 
 PATCH = (8, 8, 8)
 

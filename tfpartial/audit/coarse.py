@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft, ndimage
 
-from tfpartial.volumes import Volume, canonical_grid, resample_image
+from tfpartial.scans import Volume, canonical_grid, resample_image
 
 COARSE_MM = 6.0
 AIR_HU = -1000.0

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import ndimage
 
 from tfpartial.audit.findings import Finding
-from tfpartial.evaluation.groups import Structure
-from tfpartial.evaluation.overlap import MM3_PER_ML
+from tfpartial.metrics.groups import Structure
+from tfpartial.metrics.overlap import MM3_PER_ML
 
 # Contours of two experts differ by this much anywhere.
 MARGIN_MM = 5.0

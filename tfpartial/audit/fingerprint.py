@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfpartial.audit.profiles import Profiles
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 RESET_SPACING_MM = (1.0, 1.0, 1.0)
 # The axes of one scan in the order of another, then which are reversed.

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tfpartial.audit.measures import MeasureJob
 from tfpartial.config import Experiment
-from tfpartial.config.meaning import label_space_of
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import check_database_names, declared_cases
 from tfpartial.errors import InputError
 from tfpartial.evaluation.predictions import prediction_path
-from tfpartial.whole_file import write_whole
+from tfpartial.files.whole_file import write_whole
 
 
 def check_writable(folder: Path) -> None:

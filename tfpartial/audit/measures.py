@@ -22,12 +22,12 @@ from tfpartial.config import Database
 from tfpartial.databases import Case, exact_hash, stored_values
 from tfpartial.databases.read import read_case_with_faults
 from tfpartial.errors import Faults, InputError
-from tfpartial.evaluation.groups import Structure, structures_of
-from tfpartial.evaluation.overlap import volume_ml
 from tfpartial.evaluation.predictions import read_prediction
 from tfpartial.labels import LabelSpace
+from tfpartial.metrics.groups import Structure, structures_of
+from tfpartial.metrics.overlap import volume_ml
 from tfpartial.reporting.views import Frame
-from tfpartial.volumes import Volume, read_volume, turn_prone
+from tfpartial.scans import Volume, read_volume, turn_prone
 
 HU_PERCENTILES = (5, 25, 50, 75, 95)
 # Nearer to the first or last plane, a structure may be cut off.

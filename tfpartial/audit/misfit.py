@@ -12,7 +12,7 @@ import numpy as np
 
 from tfpartial.audit.findings import Finding
 from tfpartial.audit.outliers import HU_QUANTITIES, MAD_TO_SD, Scores
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 # Median over structures of the largest |z|. Of 36 OpenKBP cases whose labels
 # were moved by 10 mm three quarters lie beyond it, by 15 mm nineteen of twenty.

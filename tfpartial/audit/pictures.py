@@ -18,8 +18,8 @@ from tfpartial.audit.same_scan import SameScan
 from tfpartial.databases import stored_values
 from tfpartial.databases.read import read_case_with_faults
 from tfpartial.errors import Faults, InputError
-from tfpartial.evaluation.groups import JOINER, stored_names
 from tfpartial.evaluation.predictions import read_prediction
+from tfpartial.metrics.groups import JOINER, stored_names
 from tfpartial.reporting.figures import write_overlay
 from tfpartial.reporting.panels import (
     black_figure,
@@ -27,7 +27,7 @@ from tfpartial.reporting.panels import (
     save_figure,
 )
 from tfpartial.reporting.views import VIEWS, Frame
-from tfpartial.volumes import Grid, Volume
+from tfpartial.scans import Grid, Volume
 
 # Of one kind; the list below it names them all.
 PICTURES_PER_KIND = 12

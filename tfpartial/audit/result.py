@@ -18,7 +18,7 @@ from tfpartial.audit.findings import Finding
 from tfpartial.audit.matrix import Cell, DatabaseRow
 from tfpartial.audit.measures import CaseMeasures
 from tfpartial.audit.outliers import MIN_CASES
-from tfpartial.documents import without_nan
+from tfpartial.files.safe_reading import without_nan
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,11 @@ from tfpartial.databases import stored_values
 from tfpartial.databases.cases import declared_position
 from tfpartial.databases.read import read_case_with_faults
 from tfpartial.errors import Faults
-from tfpartial.evaluation.groups import structures_of
-from tfpartial.evaluation.in_order import run_in_order
+from tfpartial.files.whole_file import write_whole
+from tfpartial.metrics.groups import structures_of
+from tfpartial.process_pool import run_in_order
 from tfpartial.reporting.views import Frame
-from tfpartial.volumes import Grid, Volume
-from tfpartial.whole_file import write_whole
+from tfpartial.scans import Grid, Volume
 
 log = logging.getLogger(__name__)
 PAGE, JSON = "index.html", "audit.json"

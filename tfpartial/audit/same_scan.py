@@ -29,7 +29,7 @@ from tfpartial.audit.fingerprint import (
     turned_array,
 )
 from tfpartial.audit.profiles import profile_distances
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 log = logging.getLogger(__name__)
 # Measured on the OpenKBP scans: different scans reach 0.873; 60 copies that

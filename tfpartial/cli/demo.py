@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tfpartial.cli.stages import ensure_phantom_records
 from tfpartial.config import Experiment
-from tfpartial.config.meaning import label_space_of
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import (
     Case,
     cases_of_split,
@@ -21,22 +21,22 @@ from tfpartial.databases import (
 from tfpartial.databases.stored_values import stored_values
 from tfpartial.errors import InputError
 from tfpartial.evaluation.evaluate import evaluate_predictions
-from tfpartial.evaluation.groups import stored_names
 from tfpartial.evaluation.table import EvaluationTable
-from tfpartial.inference.export import export_run
-from tfpartial.inference.export_check import segment_elsewhere
-from tfpartial.inference.export_files import check_export
-from tfpartial.inference.load_network import load_run
+from tfpartial.export.check import segment_elsewhere
+from tfpartial.export.files import check_export
+from tfpartial.export.savedmodel import export_run
 from tfpartial.inference.predict import predict_split
+from tfpartial.metrics.groups import stored_names
 from tfpartial.reporting.figures import write_overlay
 from tfpartial.reporting.tables import console_table
-from tfpartial.training.fit import fit
-from tfpartial.volumes import (
+from tfpartial.runs.loaded_run import load_run
+from tfpartial.scans import (
     Volume,
     read_label_volume,
     turn_prone,
     write_volume,
 )
+from tfpartial.training.fit import fit
 
 log = logging.getLogger(__name__)
 DATABASE = "phantom_supine"

@@ -58,8 +58,8 @@ def run_prediction(arguments: argparse.Namespace) -> None:
             "(train, validation or test), found "
             + ("both." if arguments.inputs else "neither.")
         )
-    from tfpartial.inference.load_network import load_run
     from tfpartial.inference.predict import predict_files, predict_split
+    from tfpartial.runs.loaded_run import load_run
 
     experiment = experiment_of_run(arguments)
     if arguments.inputs:
@@ -81,8 +81,8 @@ def run_prediction(arguments: argparse.Namespace) -> None:
 
 def run_pseudo_labelling(arguments: argparse.Namespace) -> Path:
     """Make records with pseudo-labels; `predict.` overrides go to the run."""
-    from tfpartial.inference.load_network import LoadedRun, load_run
     from tfpartial.pseudo_labels.make import pseudo_label
+    from tfpartial.runs.loaded_run import LoadedRun, load_run
 
     experiment = load_experiment(arguments.config, arguments.overrides)
     loaded = load_run(arguments.run_dir)
@@ -100,8 +100,8 @@ def run_pseudo_labelling(arguments: argparse.Namespace) -> Path:
 
 def run_export(arguments: argparse.Namespace) -> Path:
     """Write and verify the SavedModel of a run."""
-    from tfpartial.inference.export import export_run
-    from tfpartial.inference.load_network import LoadedRun, load_run
+    from tfpartial.export.savedmodel import export_run
+    from tfpartial.runs.loaded_run import LoadedRun, load_run
 
     loaded = load_run(arguments.run_dir)
     experiment = experiment_of_run(arguments)
@@ -170,9 +170,9 @@ def _segment_all(
     """
     from tfpartial.config import label_space_of
     from tfpartial.databases import check_database_names, declared_cases
-    from tfpartial.inference.load_network import load_run
     from tfpartial.inference.predict import segment_jobs
     from tfpartial.inference.provenance import Job
+    from tfpartial.runs.loaded_run import load_run
 
     run = load_run(arguments.run_dir)
     space = label_space_of(experiment)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tfpartial.config import Experiment, load_experiment
 from tfpartial.errors import InputError
-from tfpartial.machine import explained
+from tfpartial.files.system_errors import explained
 
 log = logging.getLogger(__name__)
 # What to lower where a network that segments a scan runs out of memory.

@@ -15,10 +15,10 @@ from pydantic import Field, TypeAdapter
 import tfpartial
 from tfpartial.comparison.runs import Run
 from tfpartial.config.comparison import Comparison
-from tfpartial.config.free_fields import deciding_fields
-from tfpartial.documents import file_hash, read_json, value_hash
+from tfpartial.config.training_identity import deciding_fields
 from tfpartial.errors import InputError
-from tfpartial.whole_file import write_whole
+from tfpartial.files.safe_reading import file_hash, read_json, value_hash
+from tfpartial.files.whole_file import write_whole
 
 _CHECKSUM = "sha256"
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -24,11 +24,12 @@ from tfpartial.databases import (
     read_case,
     stored_values,
 )
-from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
-from tfpartial.evaluation.groups import stored_names
 from tfpartial.evaluation.predictions import prediction_path
 from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
+from tfpartial.files.safe_reading import read_json
+from tfpartial.files.whole_file import write_whole
+from tfpartial.metrics.groups import stored_names
 from tfpartial.reporting import (
     ScanRow,
     systems_table,
@@ -36,8 +37,7 @@ from tfpartial.reporting import (
     write_systems_figure,
     write_systems_tables,
 )
-from tfpartial.volumes import Volume, read_label_volume, turn_prone
-from tfpartial.whole_file import write_whole
+from tfpartial.scans import Volume, read_label_volume, turn_prone
 
 log = logging.getLogger(__name__)
 

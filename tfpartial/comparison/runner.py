@@ -31,8 +31,8 @@ from tfpartial.comparison.runs import Run
 from tfpartial.config import write_resolved
 from tfpartial.config.comparison import Comparison
 from tfpartial.errors import Faults, InputError, MachineError
-from tfpartial.folder_lock import folder_lock
-from tfpartial.machine import explained
+from tfpartial.files.folder_lock import folder_lock
+from tfpartial.files.system_errors import explained
 
 log = logging.getLogger(__name__)
 LAST_LINES = 6

@@ -19,7 +19,7 @@ from tfpartial.config import Experiment, label_space_of, write_resolved
 from tfpartial.config.comparison import Comparison
 from tfpartial.databases import cases_of_split, declared_cases
 from tfpartial.errors import Faults, InputError, did_you_mean
-from tfpartial.folder_lock import folder_lock
+from tfpartial.files.folder_lock import folder_lock
 
 log = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ Out: frozen pydantic models (`Experiment` and its parts).
 Before: nothing. After: every stage door takes a part of `Experiment`.
 """
 
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.config.database import CaseOverride, Database
 from tfpartial.config.experiment import (
     Augment,
@@ -19,7 +20,6 @@ from tfpartial.config.experiment import (
     Sampling,
 )
 from tfpartial.config.load import load_experiment, write_resolved
-from tfpartial.config.meaning import label_space_of
 from tfpartial.config.network import DeepMedic, Unet3d
 
 __all__ = [

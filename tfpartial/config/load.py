@@ -10,12 +10,12 @@ from typing import Any
 
 import yaml
 
+from tfpartial.config.cross_checks import check_meaning
 from tfpartial.config.experiment import Experiment, Phantom
-from tfpartial.config.findings import validated
-from tfpartial.config.meaning import check_meaning
-from tfpartial.documents import plain_yaml, read_yaml
+from tfpartial.config.validate import validated
 from tfpartial.errors import Faults, InputError, shown
-from tfpartial.whole_file import write_whole
+from tfpartial.files.safe_reading import plain_yaml, read_yaml
+from tfpartial.files.whole_file import write_whole
 
 PHANTOM = "phantom:"
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from tfpartial.config.comparison import Comparison
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.config.experiment import Experiment
-from tfpartial.config.findings import validated
 from tfpartial.config.load import (
     apply_override,
     load_experiment,
     read_mapping,
 )
-from tfpartial.config.meaning import label_space_of
+from tfpartial.config.validate import validated
 from tfpartial.errors import Faults, InputError, did_you_mean
 
 EXPERIMENT = "experiment."

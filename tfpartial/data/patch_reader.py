@@ -21,10 +21,10 @@ from tfpartial.data.patch_box import source_box
 from tfpartial.data.patches import PatchSampler
 from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace, Supervision, candidate_table
-from tfpartial.volumes import normalise
+from tfpartial.scans import normalise
 
 if TYPE_CHECKING:
-    from tfpartial.data.records import RecordStore
+    from tfpartial.records.store import RecordStore
 
 Triple = tuple[int, int, int]
 Row = dict[str, tf.Tensor]

@@ -39,7 +39,7 @@ from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.labels import Balance, Supervision
 
 if TYPE_CHECKING:
-    from tfpartial.data.records import RecordStore
+    from tfpartial.records.store import RecordStore
 
 ANYWHERE_SHARE = 0.02
 _WORD = 2**64

@@ -20,7 +20,7 @@ from tfpartial.data.patches import PatchSampler
 from tfpartial.labels import Balance, LabelSpace, Supervision
 
 if TYPE_CHECKING:
-    from tfpartial.data.records import RecordStore
+    from tfpartial.records.store import RecordStore
 
 _BATCHES_AHEAD = 2
 

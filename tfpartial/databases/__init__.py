@@ -2,7 +2,7 @@
 
 In: a `Database` of the config (layout, values, protocol) and its files.
 Out: `Case` lists, native-grid image and stored-code volumes, splits.
-Before: tfpartial.config (what is declared), tfpartial.volumes (NIfTI).
+Before: tfpartial.config (what is declared), tfpartial.scans (NIfTI).
 After: tfrecords_builder writes them as records; evaluation reads references.
 """
 

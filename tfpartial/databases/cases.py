@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from tfpartial.config.database import Database, Position
-from tfpartial.databases.case_folders import find_case_folders
-from tfpartial.databases.dataset_json import integer_keys
-from tfpartial.databases.found_files import FoundFiles
-from tfpartial.databases.msd import find_msd
+from tfpartial.databases.layouts.case_folders import find_case_folders
+from tfpartial.databases.layouts.dataset_json import integer_keys
+from tfpartial.databases.layouts.found_files import FoundFiles
+from tfpartial.databases.layouts.msd import find_msd
+from tfpartial.databases.layouts.nnunet_raw import find_nnunet_raw
 from tfpartial.databases.naming import join_names
-from tfpartial.databases.nnunet_raw import find_nnunet_raw
 from tfpartial.databases.patients import patient_of
 from tfpartial.databases.stored_values import (
     StoredValues,

@@ -10,7 +10,7 @@ from itertools import permutations
 
 import numpy as np
 
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 # Spacings are compared in steps that no usual spacing (0.5, 0.9765625, 2.7)
 # lies half-way between: float32 noise of an affine must not flip a step.

@@ -11,12 +11,12 @@ import numpy as np
 
 from tfpartial.config.database import Database
 from tfpartial.databases.cases import Case
-from tfpartial.databases.dataset_json import integer_keys
+from tfpartial.databases.layouts.dataset_json import integer_keys
 from tfpartial.databases.naming import join_names
 from tfpartial.databases.stored_values import StoredValues, stored_values
 from tfpartial.errors import Faults, InputError
 from tfpartial.labels import LabelSpace
-from tfpartial.volumes import (
+from tfpartial.scans import (
     Volume,
     check_same_grid,
     count_values,

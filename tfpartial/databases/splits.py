@@ -14,8 +14,8 @@ from tfpartial.config.experiment import Splits
 from tfpartial.databases.cases import Case
 from tfpartial.databases.naming import join_names
 from tfpartial.databases.patients import patient_of
-from tfpartial.documents import read_json
 from tfpartial.errors import Faults, InputError, did_you_mean, shown
+from tfpartial.files.safe_reading import read_json
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[str, ...] = get_args(Split)

@@ -10,17 +10,9 @@ After: tfpartial.reporting prints the tables.
 """
 
 from tfpartial.evaluation.evaluate import evaluate_predictions
-from tfpartial.evaluation.groups import Structure, structures_of
-from tfpartial.evaluation.overlap import dice, volume_ml
 from tfpartial.evaluation.scores import Score, score_case
 from tfpartial.evaluation.significance import Bootstrap
 from tfpartial.evaluation.summary import LabelSummary, Summary, summarise
-from tfpartial.evaluation.surface import (
-    SurfaceDistances,
-    hd95_mm,
-    nsd,
-    surface_distances,
-)
 from tfpartial.evaluation.systems import Cost, SystemsTable
 from tfpartial.evaluation.systems_build import build_systems_table
 from tfpartial.evaluation.systems_file import (
@@ -31,6 +23,14 @@ from tfpartial.evaluation.table import (
     EvaluationTable,
     read_evaluation,
     write_evaluation,
+)
+from tfpartial.metrics.groups import Structure, structures_of
+from tfpartial.metrics.overlap import dice, volume_ml
+from tfpartial.metrics.surface import (
+    SurfaceDistances,
+    hd95_mm,
+    nsd,
+    surface_distances,
 )
 
 __all__ = [

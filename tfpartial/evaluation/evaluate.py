@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import tfpartial
 from tfpartial.config import Database, Experiment
-from tfpartial.config.meaning import label_space_of
+from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import (
     Case,
     cases_of_split,
@@ -25,8 +25,6 @@ from tfpartial.databases import (
     stored_values,
 )
 from tfpartial.errors import Faults, InputError
-from tfpartial.evaluation.groups import structures_of
-from tfpartial.evaluation.in_order import run_in_order
 from tfpartial.evaluation.predictions import (
     find_predictions,
     leftover_warnings,
@@ -35,6 +33,8 @@ from tfpartial.evaluation.predictions import (
 from tfpartial.evaluation.scores import Score, score_case
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
 from tfpartial.labels import LabelSpace
+from tfpartial.metrics.groups import structures_of
+from tfpartial.process_pool import run_in_order
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from tfpartial.databases import Case
 from tfpartial.databases.naming import join_names
-from tfpartial.documents import read_json
 from tfpartial.errors import Faults, InputError, shown
+from tfpartial.files.safe_reading import read_json
 from tfpartial.labels import LabelSpace
-from tfpartial.volumes import Volume, check_same_grid, read_label_volume
+from tfpartial.scans import Volume, check_same_grid, read_label_volume
 
 ENDING = ".nii.gz"
 

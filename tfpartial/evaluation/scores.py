@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from tfpartial.evaluation.groups import Structure
-from tfpartial.evaluation.overlap import dice, volume_ml
-from tfpartial.evaluation.surface import hd95_mm, nsd, surface_distances
+from tfpartial.metrics.groups import Structure
+from tfpartial.metrics.overlap import dice, volume_ml
+from tfpartial.metrics.surface import hd95_mm, nsd, surface_distances
 
 Box = tuple[slice, slice, slice]
 

@@ -13,7 +13,6 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from tfpartial.documents import read_json, without_nan
 from tfpartial.errors import InputError
 from tfpartial.evaluation.significance import Bootstrap, Comparison
 from tfpartial.evaluation.systems import (
@@ -23,7 +22,8 @@ from tfpartial.evaluation.systems import (
     SystemColumn,
     SystemsTable,
 )
-from tfpartial.whole_file import write_whole
+from tfpartial.files.safe_reading import read_json, without_nan
+from tfpartial.files.whole_file import write_whole
 
 DEFINITIONS = {
     "mean": "mean over seeds of the mean over the row's labels of the mean "

@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from tfpartial.documents import read_json, read_text, without_nan
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.summary import Summary, summarise
-from tfpartial.whole_file import write_whole
+from tfpartial.files.safe_reading import read_json, read_text, without_nan
+from tfpartial.files.whole_file import write_whole
 
 SCORES_FILE = "scores.csv"
 SUMMARY_FILE = "evaluation.json"

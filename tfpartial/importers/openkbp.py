@@ -18,10 +18,10 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from tfpartial.documents import read_text
 from tfpartial.errors import Faults, InputError, did_you_mean, shown
-from tfpartial.volumes import Volume, write_volume
-from tfpartial.whole_file import write_whole
+from tfpartial.files.safe_reading import read_text
+from tfpartial.files.whole_file import write_whole
+from tfpartial.scans import Volume, write_volume
 
 GRID = (128, 128, 128)
 ORGANS = (

@@ -15,16 +15,11 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from tfpartial import volumes
+from tfpartial import scans as volumes
 from tfpartial.config import Experiment, Predict, Preprocess
 from tfpartial.databases import cases_of_split
 from tfpartial.errors import Faults, InputError
 from tfpartial.inference.input_files import find_input_files, stem
-from tfpartial.inference.load_network import (
-    LoadedRun,
-    load_network,
-    load_run,
-)
 from tfpartial.inference.probabilities import write_probabilities
 from tfpartial.inference.provenance import Job, Provenance, prediction_key
 from tfpartial.inference.sliding_window import (
@@ -34,7 +29,12 @@ from tfpartial.inference.sliding_window import (
 )
 from tfpartial.inference.windows import Shape3
 from tfpartial.labels import LabelSpace
-from tfpartial.volumes import Volume
+from tfpartial.runs.loaded_run import (
+    LoadedRun,
+    load_network,
+    load_run,
+)
+from tfpartial.scans import Volume
 
 log = logging.getLogger(__name__)
 PROBABILITIES_DIR = "probabilities"

@@ -16,7 +16,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from tfpartial.whole_file import write_whole
+from tfpartial.files.whole_file import write_whole
 
 # 0 .. 1 becomes 0 .. 32768; the slope is exact in the header's float32.
 SLOPE = 2.0**-15

@@ -12,10 +12,10 @@ from typing import Any
 
 from tfpartial import __version__
 from tfpartial.config import Predict
-from tfpartial.documents import read_json
 from tfpartial.errors import InputError
-from tfpartial.inference.load_network import LoadedRun, file_hash
-from tfpartial.whole_file import write_whole
+from tfpartial.files.safe_reading import read_json
+from tfpartial.files.whole_file import write_whole
+from tfpartial.runs.loaded_run import LoadedRun, file_hash
 
 FILE_NAME = "provenance.json"
 # Speed only: another value gives the same segmentation.

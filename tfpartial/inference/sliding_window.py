@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfpartial.inference.slab import Slab
+from tfpartial.inference.window_blending import Slab
 from tfpartial.inference.windows import (
     Shape3,
     check_window,

@@ -17,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 from tfpartial.config.experiment import Phantom
-from tfpartial.documents import read_json
 from tfpartial.errors import InputError, shown
-from tfpartial.folder_lock import waiting_lock
+from tfpartial.files.folder_lock import waiting_lock
+from tfpartial.files.safe_reading import read_json
 from tfpartial.phantom.bones import build_skeleton
 from tfpartial.phantom.organs import build_organs
 from tfpartial.phantom.patient import standard_positions, voxel_positions
@@ -31,7 +31,7 @@ from tfpartial.phantom.scanner import (
     render,
 )
 from tfpartial.phantom.tissue import build_tissue
-from tfpartial.volumes import Volume, turn_prone, write_volume
+from tfpartial.scans import Volume, turn_prone, write_volume
 
 # Raised whenever the same parameters would give other voxels.
 VERSION = 1

@@ -13,15 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tfpartial.config import Experiment, label_space_of
-from tfpartial.config.meaning import trained_databases
-from tfpartial.data.case_list import CaseEntry, case_entries, read_cases_file
-from tfpartial.data.record_schema import CASES_FILE, TFDS_VERSION
-from tfpartial.data.records import RecordStore
-from tfpartial.documents import read_json
+from tfpartial.config.cross_checks import trained_databases
 from tfpartial.errors import Faults, InputError, shown
-from tfpartial.inference.load_network import LoadedRun, file_hash
+from tfpartial.files.safe_reading import read_json
 from tfpartial.pseudo_labels.plan import chosen_databases
-from tfpartial.training.checkpoint_files import completed_epochs
+from tfpartial.records.case_list import CaseEntry, case_entries, read_cases_file
+from tfpartial.records.schema import CASES_FILE, TFDS_VERSION
+from tfpartial.records.store import RecordStore
+from tfpartial.runs.checkpoint_files import completed_epochs
+from tfpartial.runs.loaded_run import LoadedRun, file_hash
 from tfpartial.training.records_check import check_records
 from tfrecords_builder.records_folder import (
     PSEUDO_LABELLED,

@@ -16,9 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from tfpartial.config import Experiment, label_space_of
-from tfpartial.documents import read_json
 from tfpartial.errors import InputError
-from tfpartial.inference.load_network import LoadedRun, load_network
+from tfpartial.files.safe_reading import read_json
 from tfpartial.inference.predict import predict_grid
 from tfpartial.pseudo_labels.guard import check_request
 from tfpartial.pseudo_labels.plan import (
@@ -34,6 +33,7 @@ from tfpartial.pseudo_labels.scans import (
     make_case,
 )
 from tfpartial.pseudo_labels.write import copy_records, write_pseudo_labelled
+from tfpartial.runs.loaded_run import LoadedRun, load_network
 from tfrecords_builder.manifest import write_manifest
 from tfrecords_builder.records_folder import (
     PSEUDO_LABELLED,

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from tfpartial.config import Database, Experiment
-from tfpartial.data.case_list import read_cases_file
 from tfpartial.data.patch_reader import MAX_STORED_VALUES
-from tfpartial.data.record_schema import CASES_FILE, TFDS_VERSION
-from tfpartial.data.records import RecordStore
 from tfpartial.databases import check_database_names
-from tfpartial.documents import file_hash, value_hash
 from tfpartial.errors import Faults, InputError
-from tfpartial.inference.load_network import LoadedRun
+from tfpartial.files.safe_reading import file_hash, value_hash
+from tfpartial.records.case_list import read_cases_file
+from tfpartial.records.schema import CASES_FILE, TFDS_VERSION
+from tfpartial.records.store import RecordStore
+from tfpartial.runs.loaded_run import LoadedRun
 from tfrecords_builder.fingerprints import versions
 from tfrecords_builder.plan import present_cases
 

@@ -11,8 +11,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tfpartial.data.case_list import read_cases_file
-from tfpartial.data.record_schema import TFDS_VERSION
+from tfpartial.records.case_list import read_cases_file
+from tfpartial.records.schema import TFDS_VERSION
 from tfrecords_builder.manifest import table, write_text
 
 JSON_FILE, PAGE_FILE = "pseudo_labels.json", "pseudo_labels.md"

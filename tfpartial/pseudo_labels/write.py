@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tfpartial.inference.load_network import LoadedRun
 from tfpartial.labels import bitmask_from_vector
 from tfpartial.pseudo_labels.plan import DatabasePlan, prediction_key
 from tfpartial.pseudo_labels.scans import CaseJob
+from tfpartial.runs.loaded_run import LoadedRun
 from tfrecords_builder.builder import Source, SourceCase
 from tfrecords_builder.fingerprints import versions
 from tfrecords_builder.statistics import database_statistics

@@ -26,7 +26,7 @@ from tfpartial.reporting.panels import (
     save_figure,
 )
 from tfpartial.reporting.views import VIEWS, Frame, fullest_slice
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 PANEL_HEIGHT_INCHES = 4.0
 REFERENCE_LINE = LineStyle("solid", 1.6)

@@ -28,7 +28,7 @@ from tfpartial.reporting.panels import (
     save_figure,
 )
 from tfpartial.reporting.views import VIEWS, Frame, fullest_slice
-from tfpartial.volumes import Volume
+from tfpartial.scans import Volume
 
 CT, REFERENCE = "CT", "reference"
 PANEL_WIDTH_INCHES = 2.0

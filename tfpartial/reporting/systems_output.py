@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tfpartial.evaluation import SystemsTable, write_systems_table
+from tfpartial.files.whole_file import write_whole
 from tfpartial.reporting.systems_comparisons import comparisons_table
 from tfpartial.reporting.systems_table import systems_table
-from tfpartial.whole_file import write_whole
 
 
 def write_systems_tables(

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpartial.volumes import Grid
-from tfpartial.volumes.orientation import (
+from tfpartial.scans import Grid
+from tfpartial.scans.orientation import (
     Reordering,
     closest_to_ras,
     split_affine,

@@ -13,30 +13,31 @@ import keras
 import tensorflow as tf
 
 from tfpartial.config import Experiment
-from tfpartial.config.free_fields import deciding_fields
-from tfpartial.config.meaning import label_space_of, trained_databases
+from tfpartial.config.cross_checks import label_space_of, trained_databases
+from tfpartial.config.training_identity import deciding_fields
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import take_input_error
 from tfpartial.data.pipeline import build_training_dataset
-from tfpartial.data.records import RecordStore
 from tfpartial.errors import InputError
-from tfpartial.folder_lock import folder_lock
-from tfpartial.inference.load_network import network_of
+from tfpartial.files.folder_lock import folder_lock
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
-from tfpartial.training import runtime, schedules
-from tfpartial.training.checkpoints import Checkpoints
-from tfpartial.training.history import History
-from tfpartial.training.mean_teacher import MeanTeacher
-from tfpartial.training.optimizers import build_optimizer
-from tfpartial.training.peers import check_agreement, watched
-from tfpartial.training.records_check import check_records
-from tfpartial.training.run_dir import claim_run_dir, hash_of_records
-from tfpartial.training.tensorboard_log import TensorBoardLog
-from tfpartial.training.validation import (
+from tfpartial.records.store import RecordStore
+from tfpartial.runs.history import History
+from tfpartial.runs.loaded_run import network_of
+from tfpartial.runs.run_dir import claim_run_dir, hash_of_records
+from tfpartial.training import schedules
+from tfpartial.training.callbacks.checkpoints import Checkpoints
+from tfpartial.training.callbacks.tensorboard_log import TensorBoardLog
+from tfpartial.training.callbacks.validation import (
     WholeScanValidation,
     read_validation_scans,
 )
+from tfpartial.training.distributed import runtime
+from tfpartial.training.distributed.peers import check_agreement, watched
+from tfpartial.training.mean_teacher import MeanTeacher
+from tfpartial.training.optimizers import build_optimizer
+from tfpartial.training.records_check import check_records
 
 log = logging.getLogger(__name__)
 

@@ -23,10 +23,10 @@ from tfpartial.losses import (
     reduction,
     weight_penalty,
 )
+from tfpartial.metrics.streaming_dice import StreamingDice
 from tfpartial.models import dropout_keys
 from tfpartial.training.checked_steps import CheckedSteps, NonFiniteLossError
 from tfpartial.training.ema import update_teacher, warmed_decay
-from tfpartial.training.metrics import StreamingDice
 
 __all__ = [
     "MeanTeacher",

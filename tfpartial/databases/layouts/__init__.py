@@ -1,0 +1,1 @@
+"""How databases lie in folders: one module a layout."""

@@ -1,0 +1,206 @@
+"""dataset.json of nnU-Net and of the Medical Segmentation Decathlon.
+
+In: the file. Out: its contents, and stored integer <-> name.
+nnU-Net v2 writes name -> int, MSD (and nnU-Net v1) int-string -> name: the
+direction is detected, and refused where both or neither would fit.
+Source: nnU-Net documentation/dataset_format.md; the MSD dataset.json files.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from tfpartial.config.database import Database
+from tfpartial.errors import Faults, InputError, did_you_mean, shown
+from tfpartial.files.safe_reading import read_json
+
+# At most 18 digits: more are no stored value of any file.
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+MAX_LABELS = 1024
+
+
+def read_dataset_json(database: Database) -> dict[str, Any]:
+    """Return the contents of `<path>/dataset.json`.
+
+    Raises:
+        InputError: no such file, not JSON, or not a mapping.
+    """
+    path = dataset_json_path(database)
+    contents = read_json(
+        path,
+        f"the dataset.json of layout '{database.layout}'",
+        f"Correct it, or 'path' or 'layout' of database '{database.name}'.",
+    )
+    if not isinstance(contents, dict):
+        raise InputError(
+            f"{path}: expected a mapping, found {type(contents).__name__}. "
+            "Write it as the layout describes."
+        )
+    return contents
+
+
+def dataset_json_path(database: Database) -> Path:
+    """Return where the file of a database is."""
+    return Path(database.path) / "dataset.json"
+
+
+def refuse_channels(channels: object, where: Path) -> None:
+    """Raise unless a dataset.json names at most one channel."""
+    if isinstance(channels, dict | list) and len(channels) > 1:
+        raise InputError(
+            f"{where}: expected one channel, found {len(channels)}: "
+            f"{shown(channels)}. Only single-channel CT is read. Leave the "
+            "others out."
+        )
+
+
+def parse_labels(labels: object, path: Path) -> dict[int, str]:
+    """Return stored integer -> name, whichever way the file has it.
+
+    A region of nnU-Net's region-based training (name -> list of integers)
+    names no voxel by itself: its integers are returned, without its name.
+
+    Raises:
+        InputError: ambiguous or unreadable direction, or a repeated integer
+            or name.
+    """
+    if not isinstance(labels, dict) or not labels:
+        raise InputError(
+            f"{path}: expected 'labels' to map names to stored integers "
+            f"(nnU-Net) or stored integers to names (MSD), found "
+            f"{shown(labels)}. Write it as name -> integer."
+        )
+    if len(labels) > MAX_LABELS:
+        raise InputError(
+            f"{path}: 'labels': expected at most {MAX_LABELS} entries, found "
+            f"{len(labels)}. Leave out what no voxel holds."
+        )
+    keys_fit = all(map(_is_integer, labels)) and all(
+        isinstance(value, str) for value in labels.values()
+    )
+    values_fit = all(
+        all(map(_is_integer, value))
+        if isinstance(value, list)
+        else _is_integer(value)
+        for value in labels.values()
+    )
+    if keys_fit == values_fit:
+        fits = "both readings fit" if keys_fit else "neither reading fits"
+        raise InputError(
+            f"{path}: 'labels': expected either name -> integer (nnU-Net) or "
+            f"integer -> name (MSD), found {shown(labels)}: {fits}. Write it "
+            f"as name -> integer."
+        )
+    pairs: list[tuple[int, str]] = []
+    regions: set[int] = set()
+    for key, value in labels.items():
+        if keys_fit:
+            pairs.append((int(key), str(value)))
+        elif isinstance(value, list):
+            regions.update(int(v) for v in value)
+        else:
+            pairs.append((int(value), str(key)))
+    _refuse_repeats(pairs, path)
+    named = dict(pairs)
+    return {
+        **{i: f"(integer {i} of a region)" for i in regions - named.keys()},
+        **named,
+    }
+
+
+def _is_integer(value: object) -> bool:
+    """Tell whether a JSON key or value is an integer or reads as one."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | str) and bool(_INTEGER.fullmatch(str(value)))
+
+
+def _refuse_repeats(pairs: list[tuple[int, str]], path: Path) -> None:
+    """Raise if an integer or a name stands twice."""
+    with Faults() as faults:
+        for side, what in ((0, "integer"), (1, "name")):
+            words = [pair[side] for pair in pairs]
+            for word in sorted(
+                {w for w in words if words.count(w) > 1}, key=str
+            ):
+                faults.add(
+                    f"{path}: 'labels': expected each {what} once, found the "
+                    f"{what} '{word}' more than once. Give each structure an "
+                    f"integer of its own."
+                )
+
+
+def integer_keys(database: Database) -> dict[str, int]:
+    """Return declared key of `values` -> integer stored in a label map.
+
+    Args:
+        database: nnunet_raw or msd (keys are integers or names of
+            dataset.json), or label_map_folder (keys are integers).
+
+    Raises:
+        InputError: a key that is no integer and no name, two keys of one
+            integer, or an entry of dataset.json that `values` leaves out.
+    """
+    names: dict[int, str] | None = None
+    source = Path(database.path)
+    if database.layout != "label_map_folder":
+        source = dataset_json_path(database)
+        names = parse_labels(read_dataset_json(database).get("labels"), source)
+    resolved: dict[str, int] = {}
+    with Faults() as faults:
+        for key in database.values:
+            try:
+                integer = _integer_of(key, names, database, source)
+            except InputError as error:
+                faults.add(error)
+                continue
+            for other in [k for k, i in resolved.items() if i == integer]:
+                faults.add(
+                    f"database '{database.name}': values '{other}' and "
+                    f"'{key}' are both the stored integer {integer}. Keep one."
+                )
+            resolved[key] = integer
+        for integer, name in sorted((names or {}).items()):
+            if integer == 0 or integer in resolved.values():
+                continue
+            faults.add(
+                f"{source}: label '{name}' (stored integer {integer}) is not "
+                f"declared under 'values' of database '{database.name}'. Map "
+                f"'{name}' or '{integer}' to a label, to 'ignore' or to "
+                f"'background'."
+            )
+    return resolved
+
+
+def _integer_of(
+    key: str, names: dict[int, str] | None, database: Database, source: Path
+) -> int:
+    """Return the stored integer that one key of `values` means."""
+    where = f"database '{database.name}': values '{key}'"
+    integer = int(key) if _INTEGER.fullmatch(key) else None
+    if names is None:
+        if integer is None:
+            raise InputError(
+                f"{where}: expected a stored integer (layout "
+                f"'label_map_folder'), found '{key}'."
+            )
+        return integer
+    by_name = [i for i, name in names.items() if name == key]
+    if by_name and integer is not None and by_name[0] != integer:
+        raise InputError(
+            f"{where}: ambiguous: {source} gives the name '{key}' to the "
+            f"stored integer {by_name[0]}. Rename it there."
+        )
+    if by_name:
+        return by_name[0]
+    if integer is None or (integer not in names and integer != 0):
+        known = [f"{name} ({i})" for i, name in sorted(names.items())]
+        raise InputError(
+            f"{where}: expected a label of {source}, found no such label "
+            f"there. It has: {', '.join(known)}."
+            + did_you_mean(key, names.values())
+            + " Correct the name."
+        )
+    return integer

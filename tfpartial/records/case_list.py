@@ -1,0 +1,134 @@
+"""cases.json: what the records of one database say about each case.
+
+In: `<records_dir>/<database>/1.0.0/cases.json`.
+Out: `CaseEntry` for each case, in the order of the records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfpartial.errors import InputError, shown
+from tfpartial.files.safe_reading import read_json
+from tfpartial.labels import vector_from_bitmask
+from tfpartial.records.cases_file import check_cases_file
+from tfpartial.records.schema import CASES_FILE, SCHEMA_VERSION
+
+Triple = tuple[int, int, int]
+REMEDY = "Delete the folder and build it again."
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """What the records say about one case.
+
+    Attributes:
+        case: case id, unique within the database.
+        database: name of the database.
+        split: "train", "validation" or "test".
+        scan_shape: (3,) voxels of the canonical grid.
+        spacing_mm: (3,) mm.
+        affine: (4, 4) float64, grid voxel -> RAS+ mm.
+        annotated: (L,) bool.
+        resolved: (L,) bool; annotated labels named singly.
+        mean: HU, of the clipped scan over its body mask.
+        sd: HU, likewise.
+        fingerprint: sha256 over input files, declarations and settings.
+        exact_hash: of the scan's voxels, to find the same scan again.
+    """
+
+    case: str
+    database: str
+    split: str
+    scan_shape: Triple
+    spacing_mm: tuple[float, float, float]
+    affine: np.ndarray
+    annotated: np.ndarray
+    resolved: np.ndarray
+    mean: float
+    sd: float
+    fingerprint: str
+    exact_hash: str
+
+
+def read_cases_file(folder: Path) -> dict[str, Any]:
+    """Read the cases.json of one database of records, and check it.
+
+    Raises:
+        InputError: absent, unreadable, of another schema version, incomplete
+            or changed since it was written.
+    """
+    path = folder / CASES_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{path}: expected records, found none. Build them first: "
+            "python scripts/build_tfrecords.py --config <config>."
+        )
+    declared = read_json(path, "a case list (JSON)", REMEDY)
+    version = None
+    if isinstance(declared, dict):
+        version = declared.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: expected record schema version {SCHEMA_VERSION}, found "
+            f"{shown(version)}. Build the records again with this version of "
+            "tfpartial, or install the version that wrote them."
+        )
+    check_cases_file(declared, path, REMEDY)
+    try:
+        case_entries(declared)
+        sets = stored_sets_of(declared)
+    except InputError as error:
+        raise InputError(f"{path}: {error} {REMEDY}") from None
+    if not sets.all(axis=1).any():
+        raise InputError(
+            f"{path}: expected a stored value for 'ignore', found none. "
+            f"{REMEDY}"
+        )
+    return declared
+
+
+def stored_sets_of(declared: dict[str, Any]) -> np.ndarray:
+    """Return (V, L) bool, the declared set of each stored value.
+
+    Raises:
+        InputError: a bitmask does not fit the labels.
+    """
+    words = declared["stored_value_labels"]
+    if len({len(row) for row in words}) > 1:
+        raise InputError("expected bitmasks of one length, found several.")
+    return vector_from_bitmask(np.asarray(words), len(declared["label_names"]))
+
+
+def case_entries(declared: dict[str, Any]) -> list[CaseEntry]:
+    """Turn the content of a cases.json into entries.
+
+    Raises:
+        InputError: a bitmask does not fit the labels.
+    """
+    num_labels = len(declared["label_names"])
+
+    def vector(words: list[int]) -> np.ndarray:
+        return vector_from_bitmask(np.asarray(words), num_labels)
+
+    return [
+        CaseEntry(
+            case=entry["case"],
+            database=declared["database"],
+            split=entry["split"],
+            scan_shape=tuple(entry["scan_shape"]),
+            spacing_mm=tuple(entry["spacing_mm"]),
+            affine=np.asarray(entry["affine"], np.float64),
+            annotated=vector(entry["annotated_labels"]),
+            resolved=vector(entry["resolved_labels"]),
+            mean=entry["mean"],
+            sd=entry["sd"],
+            fingerprint=entry["fingerprint"],
+            exact_hash=entry["exact_hash"],
+        )
+        for entry in declared["cases"]
+    ]

@@ -1,0 +1,235 @@
+"""Whole-scan validation during training, on the records' own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfpartial.inference.sliding_window import sliding_window_labels
+from tfpartial.records.store import RecordStore
+from tfpartial.runs.history import History
+from tfpartial.scans import normalise
+from tfpartial.training.callbacks.slices import slice_picture
+from tfpartial.training.callbacks.tensorboard_log import TensorBoardLog
+
+
+@dataclass(frozen=True)
+class ValidationScan:
+    """One validation scan as the records hold it.
+
+    Attributes:
+        name: `<database>/<case>`.
+        hu: (I, J, K) int16.
+        labels: (I, J, K) uint8 stored values.
+        stored_sets: (V, L) bool.
+        resolved: (L,) bool.
+        mean: of the body, HU, after the window. sd: likewise.
+    """
+
+    name: str
+    hu: np.ndarray
+    labels: np.ndarray
+    stored_sets: np.ndarray
+    resolved: np.ndarray
+    mean: float
+    sd: float
+
+    def reference(self) -> np.ndarray:
+        """Return label indices; what is not one label becomes background."""
+        single = self.stored_sets.sum(1) == 1
+        index = np.where(single, self.stored_sets.argmax(1), 0)
+        return index.astype(np.uint8)[self.labels]
+
+
+def read_validation_scans(
+    stores: dict[str, RecordStore],
+    max_cases: int,
+    databases: Collection[str] = (),
+) -> list[ValidationScan]:
+    """Read up to `max_cases` scans, one database after the other in turn.
+
+    Args:
+        stores: database -> records.
+        max_cases: of all databases together.
+        databases: whose scans; default: all.
+    """
+    queues = []
+    for database, store in stores.items():
+        if databases and database not in databases:
+            continue
+        numbers = [
+            n for n, c in enumerate(store.cases) if c.split == "validation"
+        ]
+        queues.append([(database, store, n) for n in numbers])
+    turns = max((len(queue) for queue in queues), default=0)
+    order = [q[t] for t in range(turns) for q in queues if t < len(q)]
+    scans = []
+    for database, store, number in order[:max_cases]:
+        entry = store.cases[number]
+        hu, labels = store.read_scan(number)
+        scans.append(
+            ValidationScan(
+                f"{database}/{entry.case}",
+                hu,
+                labels,
+                store.stored_sets,
+                entry.resolved,
+                entry.mean,
+                entry.sd,
+            )  # fmt: skip
+        )
+    return scans
+
+
+def scan_dice(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
+    """Return (L,) Dice of one scan; NaN where not resolved or absent.
+
+    Counts only voxels whose stored set decides about the label, like
+    `tfpartial.metrics.streaming_dice.overlap_counts`.
+    """
+    counts = _confusion(scan, prediction)
+    single = scan.stored_sets & (scan.stored_sets.sum(1) == 1)[:, None]
+    decided = single | ~scan.stored_sets
+    both = (single * counts).sum(0)
+    predicted = (decided * counts).sum(0)
+    reference = (single * counts.sum(1, keepdims=True)).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dice = 2 * both / (predicted + reference)
+    return np.where(scan.resolved & (reference > 0), dice, np.nan)
+
+
+def group_dice(
+    scan: ValidationScan, prediction: np.ndarray, label_names: tuple[str, ...]
+) -> dict[str, float]:
+    """Return Dice of the merged structures of one scan that it contains.
+
+    A merged structure is scored as a group: the union of the predicted labels
+    against its mask. Voxels that may or may not belong to it do not count.
+    """
+    counts = _confusion(scan, prediction)
+    sets = scan.stored_sets
+    sizes = sets.sum(1)
+    found = {}
+    for value in np.flatnonzero((sizes > 1) & (sizes < sets.shape[1])):
+        group, reference = sets[value], counts[value].sum()
+        decided = ~(sets & group).any(1) | ~(sets & ~group).any(1)
+        predicted = counts[np.ix_(decided, group)].sum()
+        if reference and not group[0]:
+            name = "+".join(sorted(np.array(label_names)[group]))
+            both = counts[value, group].sum()
+            found[name] = float(2 * both / (predicted + reference))
+    return found
+
+
+def _confusion(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
+    """Count voxels: (V, L) by stored value and predicted label."""
+    num_stored, num_labels = scan.stored_sets.shape
+    flat = scan.labels.astype(np.int64) * num_labels + prediction
+    counts = np.bincount(flat.ravel(), minlength=num_stored * num_labels)
+    return counts.reshape(num_stored, num_labels)
+
+
+class WholeScanValidation(keras.callbacks.Callback):
+    """Segments validation scans every few epochs; logs Dice and pictures.
+
+    Works on a copy of the network outside the strategy, so that one worker
+    may validate while the others wait for its next step.
+    """
+
+    def __init__(
+        self,
+        scans: list[ValidationScan],
+        network: keras.Model,
+        log: TensorBoardLog,
+        run_dir: Path,
+        *,
+        label_names: tuple[str, ...],
+        hu_window: tuple[float, float],
+        window_shape: tuple[int, int, int],
+        every_epochs: int,
+        images_every_epochs: int,
+        steps_per_epoch: int,
+    ) -> None:
+        super().__init__()
+        self.scans = scans
+        self.network = network
+        self.log = log
+        self.history = History(run_dir / "validation.json")
+        self.label_names = label_names
+        self.hu_window = hu_window
+        self.window_shape = window_shape
+        self.every = every_epochs
+        self.images_every = images_every_epochs
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        """Validate student and teacher, when it is their epoch."""
+        done = epoch + 1
+        last = done == self.params.get("epochs")
+        if not self.scans or not (done % self.every == 0 or last):
+            return
+        entry: dict[str, Any] = {"epoch": done}
+        # The first validation at or after each `images_every` epochs.
+        pictures = last or done % self.images_every < self.every
+        for kind in ("student", "teacher"):
+            source = getattr(self.model, kind)
+            if source is None:
+                continue
+            self.network.set_weights(source.get_weights())
+            entry[kind] = self._validate(kind, done, pictures)
+        self._remember(entry)
+
+    def _validate(self, kind: str, epoch: int, pictures: bool) -> dict:
+        step = epoch * self.steps_per_epoch
+        scores: dict[str, list[float]] = {}
+        for scan in self.scans:
+            prediction = self._segment(scan)
+            dice = scan_dice(scan, prediction)[1:].tolist()
+            found = dict(zip(self.label_names[1:], dice, strict=True))
+            found |= group_dice(scan, prediction, self.label_names)
+            for name, value in found.items():
+                if value == value:
+                    scores.setdefault(name, []).append(value)
+            if pictures and kind == "student":
+                picture = slice_picture(
+                    scan.hu, scan.reference(), prediction, self.hu_window,
+                    len(self.label_names),
+                )  # fmt: skip
+                self.log.write_image(step, f"validation/{scan.name}", picture)
+        means = {name: float(np.mean(found)) for name, found in scores.items()}
+        mean = float(np.mean(list(means.values()))) if means else None
+        self.log.write(
+            step,
+            {f"validation_{kind}/{n}": d for n, d in means.items()}
+            | {f"validation_{kind}/mean": mean},
+        )
+        counts = {name: len(found) for name, found in scores.items()}
+        return {"mean": mean, "dice": means, "n": counts}
+
+    def _segment(self, scan: ValidationScan) -> np.ndarray:
+        def normalised(hu: np.ndarray) -> np.ndarray:
+            return normalise(hu, scan.mean, scan.sd, self.hu_window)
+
+        return sliding_window_labels(
+            self.network,
+            normalised(scan.hu),
+            self.window_shape,
+            overlap=0.25,
+            fill=float(normalised(np.array(self.hu_window[0]))),
+        )
+
+    def _remember(self, entry: dict[str, Any]) -> None:
+        """Append to validation.json, and say the means."""
+        self.history.add(entry)
+        for kind in ("student", "teacher"):
+            if kind in entry and entry[kind]["mean"] is not None:
+                print(
+                    f"\nwhole-scan validation, {kind}: mean Dice "
+                    f"{entry[kind]['mean']:.3f} over {len(entry[kind]['n'])} "
+                    f"labels of {len(self.scans)} scans"
+                )

@@ -1,0 +1,1 @@
+"""Strategies, and workers that watch each other."""
