@@ -22,11 +22,11 @@ from tfpartial.data.patches import PatchSampler
 from tfpartial.errors import InputError
 from tfpartial.labels import LabelSpace, Supervision, candidate_table
 from tfpartial.scans import normalise
+from tfpartial.types import Shape3
 
 if TYPE_CHECKING:
     from tfpartial.records.store import RecordStore
 
-Triple = tuple[int, int, int]
 Row = dict[str, tf.Tensor]
 MAX_STORED_VALUES = 256
 _READ = (
@@ -80,8 +80,8 @@ class PatchReader:
         *,
         space: LabelSpace,
         supervision: Mapping[str, Supervision],
-        patch_shape: Triple,
-        context_voxels: Triple,
+        patch_shape: Shape3,
+        context_voxels: Shape3,
         augment: AugmentOptions,
         hu_window: tuple[float, float],
         seed: int,

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from tfpartial.data.augment import AugmentOptions
-from tfpartial.data.patch_reader import PatchReader, Row, Triple
+from tfpartial.data.patch_reader import PatchReader, Row
 from tfpartial.data.patches import PatchSampler
 from tfpartial.labels import Balance, LabelSpace, Supervision
+from tfpartial.types import Shape3
 
 if TYPE_CHECKING:
     from tfpartial.records.store import RecordStore
@@ -32,8 +33,8 @@ def build_training_dataset(
     supervision: Mapping[str, Supervision],
     weights: Mapping[str, float],
     label_share: float,
-    patch_shape: Triple,
-    context_voxels: Triple,
+    patch_shape: Shape3,
+    context_voxels: Shape3,
     augment: AugmentOptions,
     hu_window: tuple[float, float],
     seed: int,

@@ -19,9 +19,9 @@ import tensorflow as tf
 from tfpartial.export.files import check_export
 from tfpartial.inference.predict import predict_scan
 from tfpartial.inference.sliding_window import context_of
-from tfpartial.inference.windows import Shape3
 from tfpartial.runs.loaded_run import LoadedRun
 from tfpartial.scans import Volume, normalise
+from tfpartial.types import Shape3
 
 # Decision 4: the two versions may differ in 0.1 % of voxels.
 MAX_SHARE = 1e-3

@@ -10,11 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfpartial.inference.windows import (
-    Shape3,
-    gaussian_weights,
-    window_stride,
-)
+from tfpartial.inference.windows import gaussian_weights, window_stride
+from tfpartial.types import Shape3
 
 # Below every window of HU, so that clipping turns it into air.
 PADDING_HU = tf.int16.min

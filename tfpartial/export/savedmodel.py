@@ -30,8 +30,9 @@ from tfpartial.inference.sliding_window import (
     context_of,
     probability_function,
 )
-from tfpartial.inference.windows import Shape3, check_window
+from tfpartial.inference.windows import check_window
 from tfpartial.runs.loaded_run import LoadedRun, Which, load_network
+from tfpartial.types import Shape3
 
 log = logging.getLogger(__name__)
 ONNX_FILE = "patch_network.onnx"

@@ -27,7 +27,6 @@ from tfpartial.inference.sliding_window import (
     patch_function,
     sliding_window,
 )
-from tfpartial.inference.windows import Shape3
 from tfpartial.labels import LabelSpace
 from tfpartial.runs.loaded_run import (
     LoadedRun,
@@ -35,6 +34,7 @@ from tfpartial.runs.loaded_run import (
     load_run,
 )
 from tfpartial.scans import Volume
+from tfpartial.types import Shape3
 
 log = logging.getLogger(__name__)
 PROBABILITIES_DIR = "probabilities"

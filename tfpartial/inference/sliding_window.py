@@ -17,11 +17,11 @@ import tensorflow as tf
 
 from tfpartial.inference.window_blending import Slab
 from tfpartial.inference.windows import (
-    Shape3,
     check_window,
     padding_to_window,
     window_starts,
 )
+from tfpartial.types import Shape3
 
 PredictPatch = Callable[[np.ndarray], np.ndarray]
 Box = tuple[slice, slice, slice]

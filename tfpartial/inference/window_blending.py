@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfpartial.inference.windows import Shape3, gaussian_profile
+from tfpartial.inference.windows import gaussian_profile
+from tfpartial.types import Shape3
 
 
 class Slab:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfpartial.errors import InputError
-
-Shape3 = tuple[int, int, int]
+from tfpartial.types import Shape3
 
 # A Gaussian of sigma = window / 8 (Isensee et al. 2021, nnU-Net): the centre
 # of a window, which sees most context, decides; its border hardly counts.

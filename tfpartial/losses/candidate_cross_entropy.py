@@ -6,11 +6,9 @@ Out: one loss per voxel, and which voxels carry information.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from tfpartial.types import Tensor
 
 # Stands for log(0). Finite, so that no inf - inf can make a NaN; so large
 # that adding any logit to it changes nothing in float32.

@@ -6,11 +6,9 @@ Out: one term per sample and stored value, and which of them count.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from tfpartial.types import Tensor
 
 
 def candidate_soft_dice(

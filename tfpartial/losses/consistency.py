@@ -6,11 +6,9 @@ Out: one value per voxel.
 
 from __future__ import annotations
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from tfpartial.types import Tensor
 
 
 def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

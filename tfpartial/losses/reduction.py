@@ -7,11 +7,11 @@ Out: numerator and count, kept apart until both are summed over replicas.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
-Tensor = Any
+from tfpartial.types import Tensor
 
 
 class Reduction(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any
 
 from keras import ops
 
-Tensor = Any
+from tfpartial.types import Tensor
 
 _KERNEL_RANK = 5  # three axes of space, channels in, channels out
 

@@ -15,8 +15,8 @@ from keras import layers
 
 from tfpartial.models.group_norm import GroupNorm
 from tfpartial.models.hash_dropout import HashDropout
+from tfpartial.types import Tensor
 
-Tensor = Any
 Normalization = Literal["group", "instance", "batch"]
 
 CHANNELS_PER_GROUP = 8

@@ -15,8 +15,7 @@ import keras
 from keras import layers, ops
 
 from tfpartial.models.hash_dropout import HashDropout
-
-Tensor = Any
+from tfpartial.types import Tensor
 
 # DeepMedic predicts with the plain mean of the last 60 batch statistics, of
 # which the mean age is (60 - 1)/2 steps. A moving average of momentum m has

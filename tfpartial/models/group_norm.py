@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from tfpartial.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="tfpartial")

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-Tensor = Any
+from tfpartial.types import Tensor
 
 INT32_RANGE = 2**32
 # Multipliers of the "lowbias32" integer hash (C. Wellons, "Prospecting for

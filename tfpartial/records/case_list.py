@@ -17,8 +17,8 @@ from tfpartial.files.safe_reading import read_json
 from tfpartial.labels import vector_from_bitmask
 from tfpartial.records.cases_file import check_cases_file
 from tfpartial.records.schema import CASES_FILE, SCHEMA_VERSION
+from tfpartial.types import Shape3
 
-Triple = tuple[int, int, int]
 REMEDY = "Delete the folder and build it again."
 
 
@@ -44,7 +44,7 @@ class CaseEntry:
     case: str
     database: str
     split: str
-    scan_shape: Triple
+    scan_shape: Shape3
     spacing_mm: tuple[float, float, float]
     affine: np.ndarray
     annotated: np.ndarray

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from tfpartial.errors import InputError
+from tfpartial.types import Shape3
 
-Triple = tuple[int, int, int]
 # Deflate makes 1032 bytes of one at most; a record has more than one byte.
 MAX_EXPANSION = 1032
 _MAX_SHARDS = 100_000
@@ -54,8 +54,8 @@ class Index:
 
 def read_index(
     path: Path,
-    scan_shapes: Sequence[Triple],
-    block_shape: Triple,
+    scan_shapes: Sequence[Shape3],
+    block_shape: Shape3,
     num_values: int,
     remedy: str,
 ) -> Index:
@@ -94,14 +94,14 @@ def _unlike(path: Path, found: str, remedy: str) -> InputError:
     )
 
 
-def _count_blocks(scan_shape: Triple, block_shape: Triple) -> int:
+def _count_blocks(scan_shape: Shape3, block_shape: Shape3) -> int:
     return math.prod(
         -(-size // step)
         for size, step in zip(scan_shape, block_shape, strict=True)
     )
 
 
-def _blocks(scan_shape: Triple, block_shape: Triple) -> np.ndarray:
+def _blocks(scan_shape: Shape3, block_shape: Shape3) -> np.ndarray:
     """Return (n, 3) int32 first voxels of a scan's blocks, in C order."""
     axes = [
         np.arange(0, size, step, dtype=np.int32)
@@ -167,8 +167,8 @@ def _array(
 def _problem(
     index: Index,
     counts: Sequence[int],
-    scan_shapes: Sequence[Triple],
-    block_shape: Triple,
+    scan_shapes: Sequence[Shape3],
+    block_shape: Shape3,
 ) -> str | None:
     """Return what in the index contradicts the cases or itself."""
     case = np.repeat(np.arange(len(counts), dtype=np.int32), counts)

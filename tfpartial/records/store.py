@@ -26,7 +26,6 @@ from tfpartial.labels import LabelSpace
 from tfpartial.records.case_list import (
     REMEDY,
     CaseEntry,
-    Triple,
     case_entries,
     read_cases_file,
     stored_sets_of,
@@ -86,7 +85,7 @@ class RecordStore:
         lower, upper = declared["hu_window"]
         self.hu_window = (float(lower), float(upper))
         self.body_threshold_hu = float(declared["body_threshold_hu"])
-        self.block_shape: Triple = tuple(declared["block_shape"])
+        self.block_shape: Shape3 = tuple(declared["block_shape"])
         self.cases: list[CaseEntry] = case_entries(declared)
         self._read_index()
 
