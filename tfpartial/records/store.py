@@ -36,6 +36,7 @@ from tfpartial.records.schema import (
     INDEX_FILE,
     TFDS_VERSION,
 )
+from tfpartial.types import Shape3
 
 
 class RecordStore:
