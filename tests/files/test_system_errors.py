@@ -193,7 +193,7 @@ class _Any:
 def test_a_limit_of_the_file_size_is_a_full_disk(tmp_path: Path) -> None:
     """The real phantom, in a process that may write files of 10 kB."""
     config = tmp_path / "phantom"
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     arguments = [
         "--config", root / "configs" / "phantom.yaml",
         f"phantom.path={config}", "phantom.supine_cases=1",
