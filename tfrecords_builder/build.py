@@ -29,11 +29,11 @@ from tfpartial.databases import check_declared_labels_occur, stored_values
 from tfpartial.errors import Faults, InputError
 from tfpartial.records.schema import TFDS_VERSION
 from tfpartial.records.store import read_cases_file
+from tfrecords_builder.build_plan import Plan, make_plans, scan_jobs
 from tfrecords_builder.duplicates import ScanIdentity, check_duplicates
 from tfrecords_builder.manifest import write_manifest
-from tfrecords_builder.plan import Plan, make_plans, scan_jobs
 from tfrecords_builder.records_folder import open_records_folder, write_log
-from tfrecords_builder.scans import (
+from tfrecords_builder.scan_cache import (
     ScanJob,
     drop_stale,
     exit_with_parent,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfpartial.labels import BACKGROUND
-from tfrecords_builder.scans import HISTOGRAM_LOWEST_HU
+from tfrecords_builder.scan_cache import HISTOGRAM_LOWEST_HU
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -31,7 +31,7 @@ class ValueStatistics:
         self._histogram: np.ndarray | int = 0
 
     def add(self, scan: Any) -> None:
-        """Add one scan: the mapping that `scans.preprocess_scan` wrote."""
+        """Add one scan: the mapping that `scan_cache.preprocess_scan` wrote."""
         count = scan["hu_count"]
         self._cases += count > 0
         self._count += count

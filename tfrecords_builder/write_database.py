@@ -28,9 +28,9 @@ from tfpartial.records.schema import (
     SPLITS,
     TFDS_VERSION,
 )
+from tfrecords_builder.build_plan import Plan
 from tfrecords_builder.fingerprints import versions
-from tfrecords_builder.plan import Plan
-from tfrecords_builder.scans import ScanJob
+from tfrecords_builder.scan_cache import ScanJob
 from tfrecords_builder.statistics import database_statistics, value_names
 
 if TYPE_CHECKING:

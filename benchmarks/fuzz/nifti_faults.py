@@ -24,7 +24,7 @@ from tfpartial.config import Database, Preprocess
 from tfpartial.databases import find_cases
 from tfpartial.errors import InputError
 from tfpartial.labels import Label, LabelSpace
-from tfrecords_builder.scans import ScanJob, preprocess_scan
+from tfrecords_builder.scan_cache import ScanJob, preprocess_scan
 
 SHAPE = (14, 12, 10)
 AFFINE = np.array(

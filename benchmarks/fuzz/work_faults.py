@@ -32,7 +32,7 @@ from tfrecords_builder.records_folder import (
     check_records_folder,
     open_records_folder,
 )
-from tfrecords_builder.scans import ScanJob, drop_stale, preprocess_scan
+from tfrecords_builder.scan_cache import ScanJob, drop_stale, preprocess_scan
 
 
 class Touch:

@@ -32,8 +32,8 @@ from tfpartial.errors import InputError
 from tfpartial.files.folder_lock import folder_lock, waiting_lock
 from tfpartial.records.store import RecordStore
 from tfrecords_builder.build import build_records
-from tfrecords_builder.plan import make_plans, scan_jobs
-from tfrecords_builder.scans import preprocess_scan
+from tfrecords_builder.build_plan import make_plans, scan_jobs
+from tfrecords_builder.scan_cache import preprocess_scan
 from tfrecords_builder.shard_index import walk_tfrecords
 
 
@@ -402,7 +402,7 @@ def test_declared_label_that_no_case_contains_is_refused(
 def test_workers_and_input_faults_need_no_tensorflow() -> None:
     """The processes import `scans`; `build` imports TFDS when it writes."""
     program = (
-        "import sys, tfrecords_builder.scans, tfrecords_builder.build; "
+        "import sys, tfrecords_builder.scan_cache, tfrecords_builder.build; "
         "sys.exit('tensorflow' in sys.modules)"
     )
     root = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tfrecords_builder.manifest import write_text
-from tfrecords_builder.scans import drop_stale, write_scan
+from tfrecords_builder.scan_cache import drop_stale, write_scan
 
 ARRAYS = {"image": np.arange(60, dtype=np.int16), "mean": np.float64(1.5)}
 

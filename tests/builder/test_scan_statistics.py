@@ -7,7 +7,7 @@ import gzip
 import numpy as np
 import pytest
 
-from tfrecords_builder.scans import (
+from tfrecords_builder.scan_cache import (
     HISTOGRAM_BINS,
     HISTOGRAM_LOWEST_HU,
     compressed_bytes,

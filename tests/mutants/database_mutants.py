@@ -13,7 +13,7 @@ import pytest
 from tfpartial.databases import Case, declared
 from tfpartial.errors import InputError
 from tfpartial.scans import Volume
-from tfrecords_builder import build, scans
+from tfrecords_builder import build, scan_cache
 from tfrecords_builder.duplicates import ScanIdentity
 
 # As in public code: a table of protocols, looked up by a piece of a path.
@@ -105,4 +105,4 @@ def hash_of_stored_order(monkeypatch: pytest.MonkeyPatch) -> None:
         text = f"{volume.shape} {volume.array.tobytes().hex()}"
         return hashlib.sha256(text.encode()).hexdigest()
 
-    monkeypatch.setattr(scans, "exact_hash", stored_hash)
+    monkeypatch.setattr(scan_cache, "exact_hash", stored_hash)

@@ -40,7 +40,7 @@ from tfrecords_builder.records_folder import (
     open_records_folder,
     write_log,
 )
-from tfrecords_builder.scans import drop_stale
+from tfrecords_builder.scan_cache import drop_stale
 
 log = logging.getLogger(__name__)
 

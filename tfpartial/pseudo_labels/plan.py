@@ -22,8 +22,8 @@ from tfpartial.records.case_list import read_cases_file
 from tfpartial.records.schema import CASES_FILE, TFDS_VERSION
 from tfpartial.records.store import RecordStore
 from tfpartial.runs.loaded_run import LoadedRun
+from tfrecords_builder.build_plan import present_cases
 from tfrecords_builder.fingerprints import versions
-from tfrecords_builder.plan import present_cases
 
 # Part of every key: raise it when pseudo-labels are computed otherwise.
 REVISION = 1

@@ -19,7 +19,11 @@ from tfpartial.pseudo_labels.overwrite import (
     overwrite_background,
 )
 from tfpartial.pseudo_labels.plan import DatabasePlan
-from tfrecords_builder.scans import compressed_bytes, hu_statistics, write_scan
+from tfrecords_builder.scan_cache import (
+    compressed_bytes,
+    hu_statistics,
+    write_scan,
+)
 
 # (HU (I, J, K) int16, mean, sd) -> (I, J, K) label indices.
 Segment = Callable[[np.ndarray, float, float], np.ndarray]

@@ -33,7 +33,7 @@ from tfrecords_builder.fingerprints import (
     hash_files,
     input_files,
 )
-from tfrecords_builder.scans import ScanJob
+from tfrecords_builder.scan_cache import ScanJob
 
 log = logging.getLogger(__name__)
 
