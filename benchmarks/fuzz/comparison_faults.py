@@ -15,13 +15,13 @@ import yaml
 from fuzz import config_faults
 from fuzz.corpus import Fault, Mutate, Reader, flip_bits, replace_by_other
 from fuzz.documents import json_faults, parent_of, places
-from tfpartial.comparison.journal import journal_path, open_journal
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.load import load_comparison
+from tfpartial.comparison.plan import Run, plan_runs
 from tfpartial.comparison.results import curve_points
-from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.comparison.run.journal import journal_path, open_journal
 from tfpartial.comparison.scores import table_of
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison
-from tfpartial.config.load_comparison import load_comparison
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
 from tfpartial.files.system_errors import explained

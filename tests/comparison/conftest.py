@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.load import load_comparison
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison
-from tfpartial.config.load_comparison import load_comparison
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SYSTEMS = sorted((CONFIGS / "systems").glob("*.yaml"))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tfpartial.comparison.commands import commands_of
-from tfpartial.comparison.runs import plan_runs, run_of
-from tfpartial.comparison.table import _chosen
+from tfpartial.comparison.compare import _chosen
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import plan_runs, run_of
+from tfpartial.comparison.run.commands import commands_of
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison
 from tfpartial.errors import InputError
 
 Declared = tuple[Comparison, Experiment]

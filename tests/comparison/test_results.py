@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfpartial.comparison import compare as table_module
 from tfpartial.comparison import results as results_module
-from tfpartial.comparison import table as table_module
-from tfpartial.comparison.journal import journal_path, open_journal
+from tfpartial.comparison.compare import check_cases
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.figures.systems import ScanRow
+from tfpartial.comparison.plan import Run, plan_runs
 from tfpartial.comparison.results import curve_points, write_results
-from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.comparison.run.journal import journal_path, open_journal
 from tfpartial.comparison.scores import overlapping_labels, table_of
-from tfpartial.comparison.table import check_cases
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison
 from tfpartial.databases import Case
 from tfpartial.errors import InputError
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
-from tfpartial.reporting import ScanRow
 from tfpartial.scans import Volume
 
 CONFIGS = Path(__file__).parents[2] / "configs"

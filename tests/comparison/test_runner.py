@@ -17,23 +17,23 @@ from pathlib import Path
 
 import pytest
 
-from tfpartial.comparison import runner as runner_module
-from tfpartial.comparison.journal import (
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import Run, plan_runs, run_of
+from tfpartial.comparison.run import runner as runner_module
+from tfpartial.comparison.run.journal import (
     Journal,
     journal_path,
     open_journal,
     training_key,
 )
-from tfpartial.comparison.progress import Progress, clock
-from tfpartial.comparison.runner import (
+from tfpartial.comparison.run.progress import Progress, clock
+from tfpartial.comparison.run.runner import (
     OTHERS,
     Runner,
     folder_lock,
     share_cores,
 )
-from tfpartial.comparison.runs import Run, plan_runs, run_of
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison
 from tfpartial.errors import InputError
 
 Declared = tuple[Comparison, Experiment]
@@ -350,9 +350,9 @@ def test_the_time_left_knows_what_earlier_calls_finished(
 
 SLEEPING = """
 import sys
-from tfpartial.comparison import runner
-from tfpartial.comparison.runs import plan_runs
-from tfpartial.config.load_comparison import load_comparison
+from tfpartial.comparison.run import runner
+from tfpartial.comparison.plan import plan_runs
+from tfpartial.comparison.load import load_comparison
 
 def commands(run, comparison, config):
     yield "fit", [sys.executable, "-c",

@@ -10,9 +10,9 @@ import yaml
 
 from tfpartial.cli.stages import experiment_of_run
 from tfpartial.cli.verbs import _experiment
+from tfpartial.comparison.declare import System
+from tfpartial.comparison.load import load_comparison
 from tfpartial.config import Experiment, load_experiment, write_resolved
-from tfpartial.config.comparison import System
-from tfpartial.config.load_comparison import load_comparison
 from tfpartial.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tfpartial.databases import Case
-from tfpartial.evaluation import Score, Structure, evaluate
+from tfpartial.evaluation import Score, evaluate
 from tfpartial.labels import LabelSpace
+from tfpartial.metrics.groups import Structure
 
 
 def missing_case_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

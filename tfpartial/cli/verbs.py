@@ -131,14 +131,14 @@ def table(arguments: argparse.Namespace) -> None:
     is finished and goes on with what is not; a run that fails is reported and
     the others go on. Prints the tables; writes them below output_dir/results.
     """
-    from tfpartial.config.load_comparison import load_comparison
+    from tfpartial.comparison.load import load_comparison
 
     comparison, experiment = load_comparison(
         arguments.config, arguments.overrides
     )
     if arguments.jobs < 1:
         raise InputError(f"--jobs: expected 1 or more, found {arguments.jobs}.")
-    from tfpartial.comparison.table import compare
+    from tfpartial.comparison.compare import compare
 
     with explained("comparing systems", comparison.output_dir, "--jobs"):
         folder = compare(

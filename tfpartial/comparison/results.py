@@ -13,11 +13,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfpartial.comparison.journal import open_journal
-from tfpartial.comparison.runs import Run, slug
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.figures.curves import write_learning_curves
+from tfpartial.comparison.figures.systems import ScanRow, write_systems_figure
+from tfpartial.comparison.plan import Run, slug
+from tfpartial.comparison.run.journal import open_journal
 from tfpartial.comparison.scores import table_of
+from tfpartial.comparison.tables.systems import systems_table
+from tfpartial.comparison.tables.write import write_systems_tables
 from tfpartial.config import Experiment, label_space_of
-from tfpartial.config.comparison import Comparison
 from tfpartial.databases import (
     Case,
     cases_of_split,
@@ -30,13 +34,6 @@ from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
 from tfpartial.files.safe_reading import read_json
 from tfpartial.files.whole_file import write_whole
 from tfpartial.metrics.groups import stored_names
-from tfpartial.reporting import (
-    ScanRow,
-    systems_table,
-    write_learning_curves,
-    write_systems_figure,
-    write_systems_tables,
-)
 from tfpartial.scans import Volume, read_label_volume, turn_prone
 
 log = logging.getLogger(__name__)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tfpartial.comparison.journal import open_journal
-from tfpartial.comparison.runs import Run
+from tfpartial.comparison.declare import Comparison, Which
+from tfpartial.comparison.plan import Run
+from tfpartial.comparison.run.journal import open_journal
+from tfpartial.comparison.statistics.build import build_systems_table
+from tfpartial.comparison.statistics.systems_table import Cost, SystemsTable
 from tfpartial.config import Experiment, label_space_of
-from tfpartial.config.comparison import Comparison, Which
 from tfpartial.databases import stored_values
 from tfpartial.databases.stored_values import annotated_labels
 from tfpartial.errors import InputError
-from tfpartial.evaluation import Cost, SystemsTable, build_systems_table
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import read_evaluation
 

@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tfpartial.errors import InputError
-from tfpartial.evaluation.scores import Score
-from tfpartial.evaluation.significance import (
+from tfpartial.comparison.statistics.build import build_systems_table
+from tfpartial.comparison.statistics.significance import (
     Bootstrap,
     holm,
     paired_wilcoxon,
 )
-from tfpartial.evaluation.systems import Cost, SystemsTable
-from tfpartial.evaluation.systems_build import build_systems_table
-from tfpartial.evaluation.systems_file import (
+from tfpartial.comparison.statistics.systems_file import (
     read_systems_table,
     write_systems_table,
 )
+from tfpartial.comparison.statistics.systems_table import Cost, SystemsTable
+from tfpartial.errors import InputError
+from tfpartial.evaluation.scores import Score
 
 NAN = math.nan
 LABELS = ("cord", "brain", "jaw")

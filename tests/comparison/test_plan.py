@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tfpartial.comparison.runs import plan_runs, run_of, slug
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import plan_runs, run_of, slug
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison
 
 Declared = tuple[Comparison, Experiment]
 # docs/comparison.md: cases, candidate table of D2, consistency, dropout places,

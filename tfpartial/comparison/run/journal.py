@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 import tfpartial
-from tfpartial.comparison.runs import Run
-from tfpartial.config.comparison import Comparison
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import Run
 from tfpartial.config.training_identity import deciding_fields
 from tfpartial.errors import InputError
 from tfpartial.files.safe_reading import file_hash, read_json, value_hash

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tfpartial.comparison.load import load_comparison
 from tfpartial.config import load_experiment
-from tfpartial.config.load_comparison import load_comparison
 from tfpartial.config.training_identity import deciding_fields
 from tfpartial.errors import InputError
 

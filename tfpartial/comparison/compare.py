@@ -11,12 +11,12 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tfpartial.comparison.commands import PROGRAM
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import Run, plan_runs
 from tfpartial.comparison.results import write_results
-from tfpartial.comparison.runner import OTHERS, Runner
-from tfpartial.comparison.runs import Run, plan_runs
+from tfpartial.comparison.run.commands import PROGRAM
+from tfpartial.comparison.run.runner import OTHERS, Runner
 from tfpartial.config import Experiment, label_space_of, write_resolved
-from tfpartial.config.comparison import Comparison
 from tfpartial.databases import cases_of_split, declared_cases
 from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.files.folder_lock import folder_lock

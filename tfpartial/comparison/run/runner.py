@@ -20,16 +20,16 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
-from tfpartial.comparison.commands import commands_of
-from tfpartial.comparison.journal import (
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import Run
+from tfpartial.comparison.run.commands import commands_of
+from tfpartial.comparison.run.journal import (
     Journal,
     journal_path,
     open_journal,
 )
-from tfpartial.comparison.progress import Progress
-from tfpartial.comparison.runs import Run
+from tfpartial.comparison.run.progress import Progress
 from tfpartial.config import write_resolved
-from tfpartial.config.comparison import Comparison
 from tfpartial.errors import Faults, InputError, MachineError
 from tfpartial.files.folder_lock import folder_lock
 from tfpartial.files.system_errors import explained

@@ -11,10 +11,11 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from tfpartial.reporting import curves, systems_figure
-from tfpartial.reporting.curves import by_epoch, write_learning_curves
+from tfpartial.comparison.figures import curves
+from tfpartial.comparison.figures import systems as systems_figure
+from tfpartial.comparison.figures.curves import by_epoch, write_learning_curves
+from tfpartial.comparison.figures.systems import ScanRow, write_systems_figure
 from tfpartial.reporting.panels import COLOURS
-from tfpartial.reporting.systems_figure import ScanRow, write_systems_figure
 from tfpartial.scans import Volume
 
 # LPS, as most CTs are stored: I runs to the patient's left.

@@ -13,22 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from tfpartial.errors import InputError, did_you_mean
-from tfpartial.evaluation.scores import Score
-from tfpartial.evaluation.significance import (
+from tfpartial.comparison.statistics.align import ScoreCube, align_scores
+from tfpartial.comparison.statistics.significance import (
     Bootstrap,
     Comparison,
     compare,
     with_holm,
 )
-from tfpartial.evaluation.systems import (
+from tfpartial.comparison.statistics.systems_table import (
     Cell,
     Cost,
     Row,
     SystemColumn,
     SystemsTable,
 )
-from tfpartial.evaluation.systems_scores import ScoreCube, align_scores
+from tfpartial.errors import InputError, did_you_mean
+from tfpartial.evaluation.scores import Score
 
 OVERLAPPING = "overlapping"
 NON_OVERLAPPING = "non-overlapping"

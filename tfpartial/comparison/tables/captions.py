@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from tfpartial.evaluation import SystemsTable
-from tfpartial.evaluation.significance import (
+from tfpartial.comparison.statistics.significance import (
     EXACT_UP_TO,
     FEWEST_FOR_5_PERCENT,
     Comparison,
 )
-from tfpartial.evaluation.systems import SystemColumn
+from tfpartial.comparison.statistics.systems_table import (
+    SystemColumn,
+    SystemsTable,
+)
 
 LEVEL = 0.05
 BETTER, WORSE = "*", "†"

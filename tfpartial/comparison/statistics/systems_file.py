@@ -13,15 +13,15 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from tfpartial.errors import InputError
-from tfpartial.evaluation.significance import Bootstrap, Comparison
-from tfpartial.evaluation.systems import (
+from tfpartial.comparison.statistics.significance import Bootstrap, Comparison
+from tfpartial.comparison.statistics.systems_table import (
     Cell,
     Cost,
     Row,
     SystemColumn,
     SystemsTable,
 )
+from tfpartial.errors import InputError
 from tfpartial.files.safe_reading import read_json, without_nan
 from tfpartial.files.whole_file import write_whole
 

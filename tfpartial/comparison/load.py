@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfpartial.config.comparison import Comparison
+from tfpartial.comparison.declare import Comparison
 from tfpartial.config.cross_checks import label_space_of
 from tfpartial.config.experiment import Experiment
 from tfpartial.config.load import (

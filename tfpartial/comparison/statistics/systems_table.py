@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfpartial.evaluation.significance import Bootstrap, Comparison
+from tfpartial.comparison.statistics.significance import Bootstrap, Comparison
 
 
 @dataclass(frozen=True)

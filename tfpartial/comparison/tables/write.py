@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tfpartial.evaluation import SystemsTable, write_systems_table
+from tfpartial.comparison.statistics.systems_file import write_systems_table
+from tfpartial.comparison.statistics.systems_table import SystemsTable
+from tfpartial.comparison.tables.comparisons import comparisons_table
+from tfpartial.comparison.tables.systems import systems_table
 from tfpartial.files.whole_file import write_whole
-from tfpartial.reporting.systems_comparisons import comparisons_table
-from tfpartial.reporting.systems_table import systems_table
 
 
 def write_systems_tables(

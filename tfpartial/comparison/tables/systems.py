@@ -10,17 +10,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tfpartial.evaluation import SystemsTable
-from tfpartial.evaluation.significance import Comparison
-from tfpartial.evaluation.systems import Cell, SystemColumn
-from tfpartial.reporting.latex import escape, latex_table
-from tfpartial.reporting.markup import Style, csv_text, quote, under_table
-from tfpartial.reporting.systems_caption import (
+from tfpartial.comparison.statistics.significance import Comparison
+from tfpartial.comparison.statistics.systems_table import (
+    Cell,
+    SystemColumn,
+    SystemsTable,
+)
+from tfpartial.comparison.tables.captions import (
     BETTER,
     LEVEL,
     WORSE,
     caption,
     notes,
+)
+from tfpartial.comparison.tables.latex import escape, latex_table
+from tfpartial.comparison.tables.markup import (
+    Style,
+    csv_text,
+    quote,
+    under_table,
 )
 from tfpartial.reporting.tables import NO_VALUE, render
 

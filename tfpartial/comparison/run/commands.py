@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tfpartial.comparison.runs import Run
+from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import Run
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison
 
 PROGRAM = (sys.executable, "-m", "tfpartial.cli.main")
 

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import math
 
-from tfpartial.evaluation import SystemsTable
-from tfpartial.evaluation.significance import Comparison
-from tfpartial.reporting.latex import escape, latex_long_table
-from tfpartial.reporting.markup import Style, csv_text, quote, under_table
-from tfpartial.reporting.systems_caption import compared, comparisons_caption
+from tfpartial.comparison.statistics.significance import Comparison
+from tfpartial.comparison.statistics.systems_table import SystemsTable
+from tfpartial.comparison.tables.captions import compared, comparisons_caption
+from tfpartial.comparison.tables.latex import escape, latex_long_table
+from tfpartial.comparison.tables.markup import (
+    Style,
+    csv_text,
+    quote,
+    under_table,
+)
 from tfpartial.reporting.tables import NO_VALUE, render
 
 

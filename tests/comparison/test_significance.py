@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfpartial.evaluation.significance import (
+from tfpartial.comparison.statistics.significance import (
     EXACT_UP_TO,
     FEWEST_FOR_5_PERCENT,
     bootstrap_interval,

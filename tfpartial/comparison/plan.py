@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfpartial.comparison.declare import Comparison, System, Which
 from tfpartial.config import Experiment
-from tfpartial.config.comparison import Comparison, System, Which
 
 
 @dataclass(frozen=True)

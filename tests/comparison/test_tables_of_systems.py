@@ -13,21 +13,21 @@ from pathlib import Path
 
 import pytest
 
-from tfpartial.evaluation.significance import Bootstrap, Comparison
-from tfpartial.evaluation.systems import (
+from tfpartial.comparison.statistics.significance import Bootstrap, Comparison
+from tfpartial.comparison.statistics.systems_file import read_systems_table
+from tfpartial.comparison.statistics.systems_table import (
     Cell,
     Cost,
     Row,
     SystemColumn,
     SystemsTable,
 )
-from tfpartial.evaluation.systems_file import read_systems_table
-from tfpartial.reporting.latex import escape
-from tfpartial.reporting.markup import Style, quote
-from tfpartial.reporting.systems_caption import caption, notes
-from tfpartial.reporting.systems_comparisons import comparisons_table
-from tfpartial.reporting.systems_output import write_systems_tables
-from tfpartial.reporting.systems_table import systems_table
+from tfpartial.comparison.tables.captions import caption, notes
+from tfpartial.comparison.tables.comparisons import comparisons_table
+from tfpartial.comparison.tables.latex import escape
+from tfpartial.comparison.tables.markup import Style, quote
+from tfpartial.comparison.tables.systems import systems_table
+from tfpartial.comparison.tables.write import write_systems_tables
 
 NAN = math.nan
 ROWS = (

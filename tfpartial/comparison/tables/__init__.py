@@ -1,0 +1,4 @@
+"""The systems table as text.
+
+In: `SystemsTable`. Out: console, Markdown, LaTeX, CSV and JSON.
+"""
