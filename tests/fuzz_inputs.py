@@ -1,7 +1,7 @@
 """How readers take hostile input: a tally of mutated files.
 
-    python benchmarks/fuzz_inputs.py --cases 1000
-    python benchmarks/fuzz_inputs.py --cases 60 --readers NIfTI YAML
+    python tests/fuzz_inputs.py --cases 1000
+    python tests/fuzz_inputs.py --cases 60 --readers NIfTI YAML
 
 Every class of faults of every reader gets an equal share of the cases. Each
 case ends in exit code 2 with one message that names file, expected, found and

@@ -1,4 +1,4 @@
-"""The fuzz benchmark, small: nothing is "other", and "other" is noticed."""
+"""The fuzz run, small: nothing is "other", and "other" is noticed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 import fuzz_inputs
 import pytest
+
 from fuzz import nifti_faults
 from fuzz.corpus import OUTPUT, Fault, Reader
 from fuzz.judge import OTHER, REFUSED, UNCHANGED, judge, same
-
 from tfpartial.errors import InputError
 
 # The others need TensorFlow's builder, or minutes.
