@@ -20,9 +20,9 @@ import numpy as np
 from plant_faults import reordered
 
 from tfpartial.audit.coarse import coarse_copy
-from tfpartial.audit.fingerprint import Fingerprint
-from tfpartial.audit.profiles import plane_profiles
-from tfpartial.audit.same_scan import find_same_scans
+from tfpartial.audit.same_scan.fingerprint import Fingerprint
+from tfpartial.audit.same_scan.pairs import find_same_scans
+from tfpartial.audit.same_scan.profiles import plane_profiles
 from tfpartial.reporting.views import Frame
 from tfpartial.scans import Volume, read_volume
 

@@ -6,9 +6,9 @@ import numpy as np
 from scipy import ndimage
 
 from tfpartial.audit.coarse import block_means, coarse_copy
-from tfpartial.audit.fingerprint import Fingerprint
 from tfpartial.audit.measures import CaseMeasures, StructureMeasure
-from tfpartial.audit.profiles import plane_profiles
+from tfpartial.audit.same_scan.fingerprint import Fingerprint
+from tfpartial.audit.same_scan.profiles import plane_profiles
 from tfpartial.databases import exact_hash
 from tfpartial.scans import Volume
 

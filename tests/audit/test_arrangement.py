@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import case_of, patient, structure
 
-from tfpartial.audit.arrangement import (
+from tfpartial.audit.checks.arrangement import (
     best_exchange,
     best_turn,
     centres_of,
@@ -18,9 +18,9 @@ from tfpartial.audit.arrangement import (
     orientation_findings,
     side_of,
 )
+from tfpartial.audit.checks.likeness import Likeness, likeness_of_all
+from tfpartial.audit.checks.turns import AS_IT_IS, TURNS
 from tfpartial.audit.coarse import coarse_copy
-from tfpartial.audit.likeness import Likeness, likeness_of_all
-from tfpartial.audit.turns import AS_IT_IS, TURNS
 from tfpartial.labels import Label, LabelSpace
 
 # x to the right: the left label has the smaller x.

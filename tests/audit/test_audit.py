@@ -24,7 +24,7 @@ from tfpartial.audit import (
     audit,
     summary_lines,
 )
-from tfpartial.audit.page import html_page
+from tfpartial.audit.page.html_page import html_page
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
 
@@ -138,7 +138,7 @@ def test_a_copy_on_both_sides_of_the_split(
     assert "LEAK" in finding.text
     assert "exact hash finds it too" in finding.text
     page = (tmp_path / "out/index.html").read_text("utf-8")
-    assert page.count("<img src='data:image/png;base64,") == 1
+    assert page.count('<img src="data:image/png;base64,') == 1
 
 
 def test_a_network_that_sees_bone_elsewhere(
@@ -304,5 +304,6 @@ def test_the_page_shows_what_was_declared_and_runs_nothing(
     assert "CC BY &lt;3.0&gt; &amp; more" in page
     hostile = Finding("files", "full", "f0", "", 1.0, "<script>LEAK:</script>")
     page = html_page(replace(result, findings=(hostile,)), {hostile: b"png"})
-    assert page.count("&lt;script&gt;<span class='leak'>LEAK:</span>") == 2
+    marked = '&lt;script&gt;<span class="leak">LEAK:</span>'
+    assert page.count(marked) == 2
     assert "<script>" not in page

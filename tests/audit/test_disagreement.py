@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfpartial.audit.disagreement import (
+from tfpartial.audit.checks.disagreement import (
     Disagreement,
     disagreement_findings,
     disagreement_table,

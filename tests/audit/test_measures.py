@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from synthetic import case_of, structure
 
+from tfpartial.audit.checks.outliers import all_scores, outlier_findings
 from tfpartial.audit.measures import measure_structure
-from tfpartial.audit.outliers import all_scores, outlier_findings
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.metrics.groups import structures_of
 from tfpartial.scans import Volume

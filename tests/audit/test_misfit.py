@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from synthetic import case_of, structure
 
-from tfpartial.audit.misfit import (
+from tfpartial.audit.checks.misfit import (
     best_shift,
     expected_hu,
     misfit_finding,
     misfits,
 )
-from tfpartial.audit.outliers import all_scores
+from tfpartial.audit.checks.outliers import all_scores
 from tfpartial.scans import Volume
 
 NORMAL = np.array([10.0, 20, 30, 40, 50])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from synthetic import case_of, structure
 
-from tfpartial.audit.field_of_view import field_of_view_findings
-from tfpartial.audit.outliers import (
+from tfpartial.audit.checks.field_of_view import field_of_view_findings
+from tfpartial.audit.checks.outliers import (
     all_scores,
     limit,
     outlier_findings,

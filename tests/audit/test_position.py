@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfpartial.audit.checks.position import couch_side, position_findings
 from tfpartial.audit.coarse import coarse_copy
 from tfpartial.audit.measures import patient_affine
-from tfpartial.audit.position import couch_side, position_findings
 from tfpartial.config import Phantom
 from tfpartial.phantom.make import make_case
 from tfpartial.scans import Volume

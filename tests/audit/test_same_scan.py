@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from synthetic import fingerprint, patient
 
-from tfpartial.audit.leaks import same_scan_findings
-from tfpartial.audit.profiles import (
+from tfpartial.audit.same_scan.leaks import same_scan_findings
+from tfpartial.audit.same_scan.pairs import find_same_scans
+from tfpartial.audit.same_scan.profiles import (
     MIN_PLANES,
     plane_profiles,
     profile_distances,
 )
-from tfpartial.audit.same_scan import find_same_scans
 from tfpartial.scans import Grid, Volume, resample_image
 from tfpartial.scans.orientation import closest_to_ras, split_affine
 

@@ -8,7 +8,7 @@ Before: tfpartial.databases reads cases, tfpartial.inference segments them.
 After: a person looks at the page.
 """
 
-from tfpartial.audit.findings import KINDS, Finding
+from tfpartial.audit.finding import KINDS, Finding
 from tfpartial.audit.result import AuditResult
 from tfpartial.audit.run import audit, summary_lines
 

@@ -87,9 +87,7 @@ class Features:
     values: np.ndarray
     body: np.ndarray
 
-    def turned(
-        self, order: tuple[int, ...], flips: tuple[bool, ...]
-    ) -> Features:
+    def turn(self, order: tuple[int, ...], flips: tuple[bool, ...]) -> Features:
         """Return the same with axes permuted, then some of them reversed."""
         cut = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
         return Features(

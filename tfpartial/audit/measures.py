@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from tfpartial.audit.checks.disagreement import Disagreement, disagreements
+from tfpartial.audit.checks.position import couch_side
 from tfpartial.audit.coarse import block_means, coarse_copy
-from tfpartial.audit.disagreement import Disagreement, disagreements
-from tfpartial.audit.fingerprint import Fingerprint
-from tfpartial.audit.position import couch_side
-from tfpartial.audit.profiles import plane_profiles
+from tfpartial.audit.same_scan.fingerprint import Fingerprint
+from tfpartial.audit.same_scan.profiles import plane_profiles
 from tfpartial.config import Database
 from tfpartial.databases import Case, exact_hash, stored_values
 from tfpartial.databases.read import read_case_with_faults
@@ -126,7 +126,7 @@ def measure_case(job: MeasureJob) -> CaseMeasures:
     patient = Volume(image.array, patient_affine(case, image.affine))
     frame = Frame(patient.grid)
     near_ras = Volume(frame.reorder(image.array), frame.grid.affine)
-    found: tuple[Disagreement, ...] = ()
+    differences: tuple[Disagreement, ...] = ()
     structures = structures_of(
         stored_values(job.database, job.space).sets,
         case.annotated,
@@ -137,7 +137,7 @@ def measure_case(job: MeasureJob) -> CaseMeasures:
             predicted = read_prediction(
                 job.prediction, image, case.image_path, job.space
             )
-            found = disagreements(
+            differences = disagreements(
                 stored.array, predicted, structures, stored.spacing_mm
             )
         except InputError as error:
@@ -159,7 +159,7 @@ def measure_case(job: MeasureJob) -> CaseMeasures:
         ),
         faults=without_paths(faults, job),
         fingerprint=fingerprint,
-        disagreements=found,
+        disagreements=differences,
     )
 
 

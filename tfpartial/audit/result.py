@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 import tfpartial
-from tfpartial.audit.disagreement import DisagreementRow
-from tfpartial.audit.findings import Finding
-from tfpartial.audit.matrix import Cell, DatabaseRow
+from tfpartial.audit.checks.disagreement import DisagreementRow
+from tfpartial.audit.checks.matrix import Cell, DatabaseRow
+from tfpartial.audit.checks.outliers import MIN_CASES
+from tfpartial.audit.finding import Finding
 from tfpartial.audit.measures import CaseMeasures
-from tfpartial.audit.outliers import MIN_CASES
 from tfpartial.files.safe_reading import without_nan
 
 
@@ -28,7 +28,7 @@ class AuditResult:
     Attributes:
         databases: what each declares, and its scans.
         cells: database x label.
-        findings: most striking first (`findings.ranked`).
+        findings: most striking first (`finding.rank_findings`).
         disagreement: database x label against a network; empty without one.
         cases: the measures of every case.
         predicted_cases: how many were compared with a prediction.
@@ -54,10 +54,10 @@ class AuditResult:
     @property
     def not_judged(self) -> tuple[str, ...]:
         """Structures that fewer than 8 cases contain: nothing is unusual."""
-        found: Counter[str] = Counter()
+        containing: Counter[str] = Counter()
         for cell in self.cells:
-            found[cell.label] += cell.found
-        return tuple(name for name, n in found.items() if n < MIN_CASES)
+            containing[cell.label] += cell.found
+        return tuple(name for name, n in containing.items() if n < MIN_CASES)
 
 
 def json_text(result: AuditResult) -> str:

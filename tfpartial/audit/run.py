@@ -12,40 +12,40 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from tfpartial.audit.arrangement import orientation_findings
-from tfpartial.audit.disagreement import (
+from tfpartial.audit.checks.arrangement import orientation_findings
+from tfpartial.audit.checks.disagreement import (
     disagreement_findings,
     disagreement_table,
 )
-from tfpartial.audit.field_of_view import field_of_view_findings
-from tfpartial.audit.findings import KINDS, Finding, ranked
-from tfpartial.audit.jobs import check_writable, measure_jobs
-from tfpartial.audit.leaks import same_scan_findings
-from tfpartial.audit.likeness import likeness_of_all
-from tfpartial.audit.matrix import (
+from tfpartial.audit.checks.field_of_view import field_of_view_findings
+from tfpartial.audit.checks.likeness import likeness_of_all
+from tfpartial.audit.checks.matrix import (
     database_rows,
     empty_findings,
     file_findings,
     label_cells,
 )
+from tfpartial.audit.checks.misfit import (
+    best_shift,
+    expected_hu,
+    misfit_finding,
+    misfits,
+)
+from tfpartial.audit.checks.outliers import Scores, all_scores, outlier_findings
+from tfpartial.audit.checks.position import position_findings
+from tfpartial.audit.finding import KINDS, Finding, rank_findings
+from tfpartial.audit.jobs import check_writable, measure_jobs
 from tfpartial.audit.measures import (
     CaseMeasures,
     MeasureJob,
     measure_case,
     patient_affine,
 )
-from tfpartial.audit.misfit import (
-    best_shift,
-    expected_hu,
-    misfit_finding,
-    misfits,
-)
-from tfpartial.audit.outliers import Scores, all_scores, outlier_findings
-from tfpartial.audit.page import html_page
-from tfpartial.audit.pictures import chosen_for_pictures, draw_findings
-from tfpartial.audit.position import position_findings
+from tfpartial.audit.page.html_page import html_page
+from tfpartial.audit.page.pictures import chosen_for_pictures, draw_findings
 from tfpartial.audit.result import AuditResult, json_text
-from tfpartial.audit.same_scan import SameScan, find_same_scans
+from tfpartial.audit.same_scan.leaks import same_scan_findings
+from tfpartial.audit.same_scan.pairs import SameScan, find_same_scans
 from tfpartial.config import Database, Experiment
 from tfpartial.databases import stored_values
 from tfpartial.databases.cases import declared_position
@@ -142,7 +142,7 @@ def _measure_and_compare(
     result = AuditResult(
         databases=tuple(database_rows(databases, measured)),
         cells=tuple(cells),
-        findings=tuple(ranked(findings)),
+        findings=tuple(rank_findings(findings)),
         disagreement=tuple(disagreement_table(compared)),
         cases=tuple(measured),
         predicted_cases=len(compared),

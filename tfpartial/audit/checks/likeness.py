@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from tfpartial.audit.checks.turns import AS_IT_IS, Signs
 from tfpartial.audit.coarse import BODY_HU, COARSE_MM, Features, best_match
-from tfpartial.audit.turns import AS_IT_IS, Signs
 
 SMOOTH_MM = 6.0
 # Every third voxel: 18 mm.
@@ -90,18 +90,18 @@ def likeness_of_all(scans: Sequence[np.ndarray]) -> list[Likeness]:
     number = len(features)
     if number <= MIN_REFERENCES:
         return [Likeness(AS_IT_IS, 0.0, 0.0)] * number
-    found = []
+    likenesses = []
     for position, own in enumerate(features):
         others = [n for n in range(number) if n != position]
         chosen = np.linspace(0, len(others) - 1, min(REFERENCES, len(others)))
         references = [features[others[int(n)]] for n in np.rint(chosen)]
-        found.append(_likeness(own, references))
-    return found
+        likenesses.append(_likeness(own, references))
+    return likenesses
 
 
 def _likeness(own: Features, references: Sequence[Features]) -> Likeness:
     def correlations(signs: Signs) -> np.ndarray:
-        turned = own.turned((0, 1, 2), tuple(s < 0 for s in signs))
+        turned = own.turn((0, 1, 2), tuple(s < 0 for s in signs))
         return np.array(
             [
                 best_match(reference, turned, MIN_OVERLAP).correlation

@@ -85,7 +85,7 @@ class Finding:
         return f"{self.database}/{self.case}" if self.case else self.database
 
 
-def ranked(findings: Iterable[Finding]) -> list[Finding]:
+def rank_findings(findings: Iterable[Finding]) -> list[Finding]:
     """Return findings in the order of `KINDS`, by score within a kind."""
     order = list(KINDS)
     return sorted(

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tfpartial.audit.findings import Finding
-from tfpartial.audit.outliers import HU_QUANTITIES, MAD_TO_SD, Scores
+from tfpartial.audit.checks.outliers import HU_QUANTITIES, MAD_TO_SD, Scores
+from tfpartial.audit.finding import Finding
 from tfpartial.scans import Volume
 
 # Median over structures of the largest |z|. Of 36 OpenKBP cases whose labels

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpartial.audit.findings import Finding
+from tfpartial.audit.finding import Finding
 from tfpartial.audit.measures import (
     HU_PERCENTILES,
     CaseMeasures,
@@ -161,7 +161,7 @@ def file_findings(
 ) -> list[Finding]:
     """Return a finding per case whose files have faults."""
     return [
-        Finding("files", database, case, "", float(len(found)), " ".join(found))
-        for (database, case), found in faults.items()
-        if found
+        Finding("files", database, case, "", float(len(texts)), " ".join(texts))
+        for (database, case), texts in faults.items()
+        if texts
     ]

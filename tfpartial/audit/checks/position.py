@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from tfpartial.audit.coarse import BODY_HU
-from tfpartial.audit.findings import Finding
+from tfpartial.audit.finding import Finding
 
 # Foam and carbon fibre, blurred by a coarse grid, are far lighter than body.
 COUCH_HU = -850.0

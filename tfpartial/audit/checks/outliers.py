@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpartial.audit.findings import Finding
+from tfpartial.audit.finding import Finding
 from tfpartial.audit.measures import CaseMeasures, StructureMeasure
 
 MIN_CASES = 8

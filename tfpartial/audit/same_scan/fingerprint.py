@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpartial.audit.profiles import Profiles
+from tfpartial.audit.same_scan.profiles import Profiles
 from tfpartial.scans import Volume
 
 RESET_SPACING_MM = (1.0, 1.0, 1.0)
@@ -56,7 +56,7 @@ class Fingerprint:
         return np.allclose(self.spacing_mm, RESET_SPACING_MM, atol=1e-4)
 
 
-def turned_array(array: np.ndarray, turn: Turn) -> np.ndarray:
+def turn_array(array: np.ndarray, turn: Turn) -> np.ndarray:
     """Return an array with axes permuted, then some of them reversed."""
     order, flips = turn
     cut = tuple(slice(None, None, -1 if flip else 1) for flip in flips)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpartial.audit.findings import Finding
-from tfpartial.audit.likeness import Likeness
+from tfpartial.audit.checks.likeness import Likeness
+from tfpartial.audit.checks.outliers import MAD_TO_SD, MIN_CASES
+from tfpartial.audit.checks.turns import AS_IT_IS, MIRRORED_SIDES, TURNS, Signs
+from tfpartial.audit.finding import Finding
 from tfpartial.audit.measures import CaseMeasures
-from tfpartial.audit.outliers import MAD_TO_SD, MIN_CASES
-from tfpartial.audit.turns import AS_IT_IS, MIRRORED_SIDES, TURNS, Signs
 from tfpartial.labels import Label, LabelSpace
 
 Pair = tuple[str, str]
@@ -63,12 +63,12 @@ def consensus(cases: Sequence[CaseMeasures]) -> Consensus:
 
     Pairs that fewer than 8 cases contain are left out.
     """
-    found: dict[Pair, list[np.ndarray]] = {}
+    vectors_of: dict[Pair, list[np.ndarray]] = {}
     for case in cases:
         for pair, vector in displacements(centres_of(case)).items():
-            found.setdefault(pair, []).append(vector)
+            vectors_of.setdefault(pair, []).append(vector)
     median, deviation = {}, {}
-    for pair, vectors in found.items():
+    for pair, vectors in vectors_of.items():
         if len(vectors) < MIN_CASES:
             continue
         stacked = np.stack(vectors)
@@ -178,15 +178,15 @@ def exchanged_sides(
     In patient RAS, x grows to the right: a left label has the smaller x.
     """
     centres = centres_of(case)
-    found = []
+    exchanged = []
     for label in space.labels:
         if side_of(label) != "left" or label.mirror not in centres:
             continue
         if label.name in centres:
             beyond = float(centres[label.name][0] - centres[label.mirror][0])
             if beyond > SIDE_MARGIN_MM:
-                found.append((label.name, label.mirror, beyond))
-    return found
+                exchanged.append((label.name, label.mirror, beyond))
+    return exchanged
 
 
 def orientation_findings(

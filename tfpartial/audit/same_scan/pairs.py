@@ -21,14 +21,14 @@ from tfpartial.audit.coarse import (
     coarse_copy,
     fine_features,
 )
-from tfpartial.audit.fingerprint import (
+from tfpartial.audit.same_scan.fingerprint import (
     UNTURNED,
     Fingerprint,
     Turn,
     inverse,
-    turned_array,
+    turn_array,
 )
-from tfpartial.audit.profiles import profile_distances
+from tfpartial.audit.same_scan.profiles import profile_distances
 from tfpartial.scans import Volume
 
 log = logging.getLogger(__name__)
@@ -96,18 +96,18 @@ def find_same_scans(scans: Sequence[Fingerprint]) -> list[SameScan]:
     if len(scans) < 2:
         return []
     comparison = _Comparison(scans)
-    found: dict[tuple[int, int], SameScan] = {}
+    pairs: dict[tuple[int, int], SameScan] = {}
     for candidate in _candidates(scans):
         key = (candidate.i, candidate.j)
-        same = None if key in found else comparison.of(candidate)
+        same = None if key in pairs else comparison.of(candidate)
         if same is not None:
-            found[key] = same
+            pairs[key] = same
     log.info(
         "%d pair(s) are one scan; most alike of the others: %.3f, %s",
-        len(found),
+        len(pairs),
         *comparison.nearest,
     )
-    return list(found.values())
+    return list(pairs.values())
 
 
 def _candidates(scans: Sequence[Fingerprint]) -> Iterator[_Candidate]:
@@ -122,11 +122,11 @@ def _candidates(scans: Sequence[Fingerprint]) -> Iterator[_Candidate]:
     for i, j in _nearest(distances[:, :, 2, 2, 0], TRUSTED_PARTNERS):
         yield _Candidate(i, j, (UNTURNED,))
     everything = range(len(scans))
-    yield from _turned(distances, everything)
+    yield from _turned_pairs(distances, everything)
     reset = [n for n, scan in enumerate(scans) if scan.may_be_reset]
     if reset:
         by_voxel = profile_distances([scan.voxel_profiles for scan in scans])
-        yield from _turned(by_voxel, reset, lost_spacing=True)
+        yield from _turned_pairs(by_voxel, reset, lost_spacing=True)
 
 
 def _nearest(
@@ -143,7 +143,7 @@ def _nearest(
     return sorted(pairs, key=lambda pair: pairs[pair])
 
 
-def _turned(
+def _turned_pairs(
     distances: np.ndarray,
     rows: Iterable[int],
     *,
@@ -211,7 +211,7 @@ class _Comparison:
     def _same(self, candidate: _Candidate, turn: Turn) -> SameScan | None:
         """Return the pair if it is one scan after this turn."""
         a, b = self.scans[candidate.i], self.scans[candidate.j]
-        other = self.features(candidate.j).turned(*turn)
+        other = self.features(candidate.j).turn(*turn)
         match = best_match(
             self.features(candidate.i), other, min_common=MIN_COMMON_VOXELS
         )
@@ -222,7 +222,7 @@ class _Comparison:
             return None
         exact = a.exact_hash == b.exact_hash
         return SameScan(
-            a, b, turned_array(b.coarse, turn), match, turn, exact, False
+            a, b, turn_array(b.coarse, turn), match, turn, exact, False
         )
 
     def features(self, number: int) -> Features:
@@ -232,9 +232,9 @@ class _Comparison:
         return self._features[number]
 
 
-def _better(found: Iterable[SameScan | None]) -> SameScan | None:
+def _better(candidates: Iterable[SameScan | None]) -> SameScan | None:
     """Return the pair of the highest correlation; None of none."""
-    pairs = [pair for pair in found if pair is not None]
+    pairs = [pair for pair in candidates if pair is not None]
     return max(pairs, key=lambda pair: pair.match.correlation, default=None)
 
 
@@ -251,16 +251,16 @@ def _compare_reset(
     array = borrower.read().array
     spacing = np.diag([*lender.spacing_mm, 1.0])
     one = fine_features(lender.coarse)
-    found = []
+    same = []
     for turn in turns:
         if lender is b:
             turn = inverse(turn)
-        coarse = coarse_copy(Volume(turned_array(array, turn), spacing))
+        coarse = coarse_copy(Volume(turn_array(array, turn), spacing))
         match = best_match(
             one, fine_features(coarse), min_common=MIN_COMMON_VOXELS
         )
         if match.correlation >= SAME_SCAN:
-            found.append(
+            same.append(
                 SameScan(lender, borrower, coarse, match, turn, False, True)
             )
-    return _better(found)
+    return _better(same)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from tfpartial.audit.findings import Finding
+from tfpartial.audit.finding import Finding
 from tfpartial.metrics.groups import Structure
 from tfpartial.metrics.overlap import MM3_PER_ML
 
@@ -66,7 +66,7 @@ def disagreements(
         spacing_mm: (3,) of the grid.
         margin_mm: voxels within it of the other side do not count.
     """
-    found = []
+    entries = []
     voxel_ml = float(np.prod(spacing_mm)) / MM3_PER_ML
     for structure in structures:
         reference = structure.inside[stored]
@@ -74,7 +74,7 @@ def disagreements(
         prediction = structure.labels[predicted] & ~unknown
         extra = _beyond(prediction, reference, spacing_mm, margin_mm)
         missed = _beyond(reference, prediction, spacing_mm, margin_mm)
-        found.append(
+        entries.append(
             Disagreement(
                 name=structure.name,
                 extra_ml=int(extra.sum()) * voxel_ml,
@@ -85,7 +85,7 @@ def disagreements(
                 predicted_ml=int(prediction.sum()) * voxel_ml,
             )
         )
-    return tuple(found)
+    return tuple(entries)
 
 
 def _beyond(
@@ -146,8 +146,8 @@ def disagreement_table(by_case: Compared) -> list[DisagreementRow]:
         by_case: (database, case) -> its disagreements.
     """
     grouped: dict[tuple[str, str], list[Disagreement]] = {}
-    for (database, _), found in by_case.items():
-        for entry in found:
+    for (database, _), entries in by_case.items():
+        for entry in entries:
             grouped.setdefault((database, entry.name), []).append(entry)
     rows = [
         DisagreementRow(
@@ -175,8 +175,8 @@ def _median_ratio(entries: Sequence[Disagreement]) -> float:
 def disagreement_findings(by_case: Compared) -> list[Finding]:
     """Return a finding per case, structure and direction, of at least 1 ml."""
     findings = []
-    for (database, case), found in by_case.items():
-        for entry in found:
+    for (database, case), entries in by_case.items():
+        for entry in entries:
             for piece, total, text in (
                 (
                     entry.extra_piece_ml,

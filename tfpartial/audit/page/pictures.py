@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from tfpartial.audit.coarse import AIR_HU, COARSE_MM
-from tfpartial.audit.findings import Finding
+from tfpartial.audit.finding import Finding
 from tfpartial.audit.measures import MeasureJob, patient_affine
-from tfpartial.audit.same_scan import SameScan
+from tfpartial.audit.same_scan.pairs import SameScan
 from tfpartial.databases import stored_values
 from tfpartial.databases.read import read_case_with_faults
 from tfpartial.errors import Faults, InputError
@@ -130,7 +130,7 @@ def draw_pair(path: Path, pair: SameScan) -> None:
 
     Upper row: a's planes; lower row: b's, turned and moved onto a.
     """
-    aligned = moved(pair.turned, pair.match.shift, pair.a.coarse.shape)
+    aligned = move(pair.turned, pair.match.shift, pair.a.coarse.shape)
     both = np.minimum(pair.a.coarse, aligned) > AIR_HU / 2
     middle = [
         int(np.rint(axis.mean())) if len(axis) else n // 2
@@ -165,13 +165,13 @@ def draw_pair(path: Path, pair: SameScan) -> None:
     save_figure(figure, path)
 
 
-def moved(
+def move(
     array: np.ndarray, shift: Sequence[int], shape: Sequence[int]
 ) -> np.ndarray:
     """Return an array moved by whole voxels onto another shape; else air.
 
     Example:
-        moved([1, 2, 3], shift 1, shape 3) -> [air, 1, 2]
+        move([1, 2, 3], shift 1, shape 3) -> [air, 1, 2]
     """
     result = np.full(shape, AIR_HU, array.dtype)
     to, source = [], []

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfpartial.audit.findings import Finding
+from tfpartial.audit.checks.outliers import MIN_CASES, limit, robust_z
+from tfpartial.audit.finding import Finding
 from tfpartial.audit.measures import CaseMeasures
-from tfpartial.audit.outliers import MIN_CASES, limit, robust_z
 
 AXES = ("left to right", "back to front", "feet to head")
 # Half as long or twice as long is common between protocols.

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfpartial.audit.findings import Finding
-from tfpartial.audit.fingerprint import UNTURNED, Fingerprint
-from tfpartial.audit.same_scan import SameScan
+from tfpartial.audit.finding import Finding
+from tfpartial.audit.same_scan.fingerprint import UNTURNED, Fingerprint
+from tfpartial.audit.same_scan.pairs import SameScan
 
 
 def same_scan_findings(pairs: Sequence[SameScan]) -> list[Finding]:

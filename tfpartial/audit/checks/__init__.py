@@ -1,0 +1,1 @@
+"""What makes a case unlike the others: one module a question."""
