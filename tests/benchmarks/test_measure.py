@@ -33,14 +33,6 @@ def test_a_ratio_is_of_neighbours_not_of_medians() -> None:
     assert measure.ratio(seconds, "a", "b") == 0.5
 
 
-def test_summary() -> None:
-    assert measure.summary([3.0, 1.0, 2.0]) == {
-        "median_s": 2.0,
-        "p90_s": pytest.approx(2.8),
-        "repeats": 3,
-    }
-
-
 @pytest.mark.parametrize(
     ("value", "limit", "at_least", "met"),
     [(2.0, 1.6, True, True), (1.5, 1.6, True, False), (1.6, 1.6, True, True),
