@@ -18,8 +18,8 @@ from tfpartial.databases import Case
 from tfpartial.scans import (
     Grid,
     Volume,
-    read_label_volume,
-    read_volume,
+    read_image,
+    read_labels,
     resample_image,
     resample_labels,
     write_volume,
@@ -114,7 +114,7 @@ class Planter:
         turn = np.eye(4) if affine is None else affine
         for path in [case.image_path, *case.label_paths.values()]:
             is_image = path == case.image_path
-            volume = (read_volume if is_image else read_label_volume)(path)
+            volume = (read_image if is_image else read_labels)(path)
             array = volume.array
             if labels is not None and not is_image:
                 array = labels(array)
@@ -129,7 +129,7 @@ class Planter:
         direction *= length / np.linalg.norm(direction)
         moved = ""
         for path in case.label_paths.values():
-            volume = read_label_volume(path)
+            volume = read_labels(path)
             steps = np.rint(direction / volume.spacing_mm).astype(int)
             array = np.roll(volume.array, steps, (0, 1, 2))
             self._write(path, Volume(array, volume.affine))
@@ -168,11 +168,9 @@ class Planter:
         way: Callable[..., tuple[Volume, list[np.ndarray]]],
     ) -> None:
         """Write a changed copy of a case into a database of folders."""
-        image = read_volume(case.image_path)
+        image = read_image(case.image_path)
         names = list(case.label_paths)
-        labels = [
-            read_label_volume(case.label_paths[name]).array for name in names
-        ]
+        labels = [read_labels(case.label_paths[name]).array for name in names]
         scan, changed = way(image, labels, self.rng)
         folder = self.target / aim / copy
         write_volume(folder / "ct.nii.gz", scan)

@@ -3,7 +3,7 @@
     python benchmarks/preprocess.py [--quick]
 
 A scan of 512 x 512 x 100 voxels (.nii.gz, stored as LPS), three ways: our
-`read_volume`, `preprocess`, `normalise`, `restore_labels`; the same with the
+`read_image`, `preprocess`, `normalise`, `restore_labels`; the same with the
 calls of SimpleITK and numpy written down by hand; the same with transforms of
 MONAI. All sample on the same canonical grid, all take mean and sd over the
 body. Checked: normalised voxels and the labels on the scan's own grid agree.
@@ -30,7 +30,7 @@ from tfpartial.scans import (
     canonical_grid,
     normalise,
     preprocess,
-    read_volume,
+    read_image,
     restore_labels,
     write_volume,
 )
@@ -74,14 +74,14 @@ class Work:
         self.shape = scan.shape
         self.grid: Grid = canonical_grid(self.shape, affine, self.spacing_mm)
         hu = preprocess(
-            read_volume(self.path), self.spacing_mm, WINDOW, BODY_HU
+            read_image(self.path), self.spacing_mm, WINDOW, BODY_HU
         ).hu
         self.labels = (hu > BODY_HU).astype(np.uint8) + (hu > 0) + (hu > 200)
 
     def ours(self) -> Result:
         """Do it with the package."""
         scan = preprocess(
-            read_volume(self.path), self.spacing_mm, WINDOW, BODY_HU
+            read_image(self.path), self.spacing_mm, WINDOW, BODY_HU
         )
         image = normalise(scan.hu, scan.mean, scan.sd, WINDOW)
         back = restore_labels(

@@ -24,7 +24,7 @@ from tfpartial.audit.same_scan.fingerprint import Fingerprint
 from tfpartial.audit.same_scan.pairs import find_same_scans
 from tfpartial.audit.same_scan.profiles import plane_profiles
 from tfpartial.reporting.views import Frame
-from tfpartial.scans import Volume, read_volume
+from tfpartial.scans import Volume, read_image
 
 
 def main() -> None:
@@ -35,12 +35,10 @@ def main() -> None:
     root = Path(os.environ["TFPARTIAL_OPENKBP"]) / "openkbp"
     paths = sorted([*root.rglob("ct.nii.gz"), *root.rglob("*_0000.nii.gz")])
     rng = np.random.default_rng(arguments.seed)
-    scans = [
-        fingerprint("scan", n, read_volume(p)) for n, p in enumerate(paths)
-    ]
+    scans = [fingerprint("scan", n, read_image(p)) for n, p in enumerate(paths)]
     chosen = rng.choice(len(paths), arguments.copies, replace=False)
     copies = [
-        fingerprint("copy", n, reordered(read_volume(paths[n]), [], rng)[0])
+        fingerprint("copy", n, reordered(read_image(paths[n]), [], rng)[0])
         for n in map(int, chosen)
     ]
     begin = time.perf_counter()

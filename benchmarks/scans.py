@@ -22,7 +22,7 @@ from tfpartial.phantom.scanner import LABELS
 from tfpartial.scans import (
     Grid,
     Volume,
-    read_volume,
+    read_image,
     resample_image,
     resample_labels,
     round_hu,
@@ -67,7 +67,7 @@ def large_scan(shape: Triple, spacing_mm: Sequence[float]) -> Volume:
     if source() == "phantom":
         return phantom_scan(shape, spacing_mm, seed=0)[0]
     folder = _openkbp() / "db1" / "imagesTr"
-    scan = read_volume(min(folder.glob("*.nii.gz")))
+    scan = read_image(min(folder.glob("*.nii.gz")))
     labels = Volume(np.zeros(scan.shape, np.uint8), scan.affine)
     return _enlarged(scan, labels, shape, seed=0)[0]
 

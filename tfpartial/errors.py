@@ -108,6 +108,14 @@ def shown(value: object) -> str:
     return f"{text[:MAX_SHOWN_LENGTH]}... ({len(text)} characters)"
 
 
+def join_names(names: Iterable[object], limit: int = 20) -> str:
+    """Return "a, b, c and 4 more": long enough to act on, short to read."""
+    words = [str(name) for name in names]
+    shown = ", ".join(words[:limit])
+    hidden = len(words) - limit
+    return f"{shown} and {hidden} more" if hidden > 0 else shown
+
+
 def _one_line(fault: str) -> str:
     """Join lines, escape what does not print, cut the middle if long."""
     line = _LINE_BREAK.sub(" ", fault.strip())

@@ -11,7 +11,7 @@ from identifying import NAME, files_that_name, plant
 from tiny_records import tiny_experiment, write_databases
 
 from tfpartial.errors import InputError
-from tfpartial.scans import Volume, read_volume, write_volume
+from tfpartial.scans import Volume, read_image, write_volume
 from tfrecords_builder.build import build_records
 
 
@@ -34,7 +34,7 @@ def test_a_volume_that_is_written_again_has_lost_the_texts(
     array = np.zeros((3, 4, 5), np.int16)
     write_volume(scans / "a.nii.gz", Volume(array, np.eye(4)))
     plant(scans)
-    write_volume(written / "a.nii.gz", read_volume(scans / "a.nii.gz"))
+    write_volume(written / "a.nii.gz", read_image(scans / "a.nii.gz"))
     assert files_that_name(scans) == ["a.nii.gz"]
     assert files_that_name(written) == []
 

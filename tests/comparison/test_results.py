@@ -211,7 +211,7 @@ def test_the_figure_shows_the_first_seed(
                 np.zeros(0, bool), False)  # fmt: skip
     monkeypatch.setattr(results_module, "cases_of_split", lambda *_: [case])
     monkeypatch.setattr(results_module, "read_case", lambda *_: [volume] * 2)
-    monkeypatch.setattr(results_module, "read_label_volume", read_prediction)
+    monkeypatch.setattr(results_module, "read_labels", read_prediction)
     monkeypatch.setattr(
         results_module,
         "write_systems_figure",

@@ -122,7 +122,7 @@ def test_files_and_folders_become_label_maps_with_names(run, scan, tmp_path):
     options = Predict(probabilities=True)
     written = predict_files([tmp_path / "in", one], out, run, options)
     assert written == [out / "a.nii.gz", out / "b.nii.gz"]
-    found = volumes.read_label_volume(written[0])
+    found = volumes.read_labels(written[0])
     expected, probabilities = segment(run, scan, probabilities=True)
     np.testing.assert_array_equal(found.array, expected)
     np.testing.assert_allclose(found.affine, scan.affine)
@@ -222,7 +222,7 @@ def test_wrong_paths_are_all_named_before_anything_is_done(
     for words in ("both would be written", "found none", "table.csv", "absent"):
         assert words in text
     assert segmented == []
-    with pytest.raises(InputError, match="expected NIfTI files or folders"):
+    with pytest.raises(InputError, match="expected scan files or folders"):
         predict_files([], tmp_path / "out", run)
 
 
@@ -258,7 +258,7 @@ def test_a_split_goes_into_a_folder_per_database(cases, run, scan, tmp_path):
         tmp_path / "cases" / "c1.nii.gz",
         tmp_path / "cases" / "c2.nii.gz",
     ]
-    found = volumes.read_label_volume(written[1]).array
+    found = volumes.read_labels(written[1]).array
     np.testing.assert_array_equal(found, segment(run, scan)[0])
 
 

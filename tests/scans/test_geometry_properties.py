@@ -16,7 +16,7 @@ from tfpartial.scans import (
     Volume,
     canonical_grid,
     check_same_grid,
-    read_volume,
+    read_image,
     resample_image,
     resample_labels,
     restore_labels,
@@ -251,7 +251,7 @@ def test_a_file_gives_back_voxels_and_grid(
     written = Volume(hu.astype(np.int16), scan.affine)
     path = tmp_path / f"scan{ending}"
     write_volume(path, written)
-    found = read_volume(path)
+    found = read_image(path)
     assert found.array.dtype == np.int16
     np.testing.assert_array_equal(found.array, written.array)
     check_same_grid(written, found, path, path)  # within 1e-3 mm

@@ -24,7 +24,7 @@ from tfpartial.errors import InputError
 from tfpartial.evaluation import evaluate_predictions
 from tfpartial.evaluation.predictions import read_prediction
 from tfpartial.records.store import RecordStore
-from tfpartial.scans import read_volume
+from tfpartial.scans import read_image
 from tfrecords_builder.build import build_records
 
 AFFINE = np.diag([*SPACING_MM, 1.0])
@@ -218,7 +218,7 @@ def check_prediction_grid(folder: Path) -> None:
     path = folder / "f0.nii.gz"
     for difference, (labels, affine) in _other_grids().items():
         write_nifti(path, labels, affine)
-        fault = _fault(read_prediction, path, read_volume(scan), scan, space)
+        fault = _fault(read_prediction, path, read_image(scan), scan, space)
         assert str(path) in fault, f"{difference}: prediction accepted"
 
 

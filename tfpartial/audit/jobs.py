@@ -70,7 +70,7 @@ def measure_jobs(
         )
     if folder is not None and all(job.prediction is None for job in jobs):
         raise InputError(
-            f"{folder}: expected <database>/<case>.nii.gz of some case, found "
-            f"none. Run predict on these databases first."
+            f"{folder}: expected label maps <database>/<case> of some case, "
+            f"found none. Run predict on these databases first."
         )
     return jobs

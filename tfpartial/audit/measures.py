@@ -27,7 +27,8 @@ from tfpartial.labels import LabelSpace
 from tfpartial.metrics.groups import Structure, structures_of
 from tfpartial.metrics.overlap import volume_ml
 from tfpartial.reporting.views import Frame
-from tfpartial.scans import Volume, read_volume, turn_prone
+from tfpartial.scans import Volume, read_image, turn_prone
+from tfpartial.scans.formats import names_path
 
 HU_PERCENTILES = (5, 25, 50, 75, 95)
 # Nearer to the first or last plane, a structure may be cut off.
@@ -218,7 +219,7 @@ def fingerprint_of(job: MeasureJob, near_ras: Volume) -> Fingerprint:
 
 def read_near_ras(case: Case) -> Volume:
     """Read a scan with its axes in the order and direction of RAS+."""
-    image = read_volume(case.image_path)
+    image = read_image(case.image_path)
     patient = Volume(image.array, patient_affine(case, image.affine))
     frame = Frame(patient.grid)
     return Volume(frame.reorder(image.array), frame.grid.affine)
@@ -243,9 +244,7 @@ def without_paths(faults: Faults, job: MeasureJob) -> tuple[str, ...]:
         roles[job.case.field_of_view_path] = "the field of view"
     if job.prediction is not None:
         roles[job.prediction] = "the prediction"
-        stem = job.prediction.name.removesuffix(".nii.gz")
-        beside = job.prediction.with_name(f"{stem}.json")
-        roles[beside] = "the names beside the prediction"
+        roles[names_path(job.prediction)] = "the names beside the prediction"
     texts = list(faults.found)
     # The longest first: one path may begin like another.
     for path in sorted(roles, key=lambda path: -len(str(path))):

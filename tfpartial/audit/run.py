@@ -75,7 +75,7 @@ def audit(
             processes measure.
         out_dir: where `index.html` and `audit.json` go.
         databases: names; None for all.
-        predictions_dir: label indices in `<database>/<case>.nii.gz`, of any
+        predictions_dir: label maps `<database>/<case>` of indices, of any
             of the cases; None compares with no network.
 
     Returns:

@@ -32,10 +32,11 @@ from tfpartial.reporting.tables import console_table
 from tfpartial.runs.loaded_run import load_run
 from tfpartial.scans import (
     Volume,
-    read_label_volume,
+    read_labels,
     turn_prone,
     write_volume,
 )
+from tfpartial.scans.formats import label_map_path
 from tfpartial.training.fit import fit
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def _export_and_use(
     """Export, then segment one test scan where only TensorFlow is loaded."""
     case = _first_test_case(experiment)
     which = experiment.predict.network
-    output = paths.run_dir / "exported" / f"{case.case_id}.nii.gz"
+    output = label_map_path(paths.run_dir / "exported", case.case_id)
     run = load_run(experiment.run_dir)
     if output.exists() and _exported_weights(
         paths.saved_model
@@ -162,7 +163,7 @@ def _draw(experiment: Experiment, case: Case, exported: Path) -> Path:
         path,
         Volume(image.array, affine),
         reference.array,
-        read_label_volume(exported).array,
+        read_labels(exported).array,
         dict(enumerate(space.names)),
         f"{case.database} {case.case_id}: reference and exported model",
         reference_names=stored_names(

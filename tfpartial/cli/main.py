@@ -221,7 +221,7 @@ def _add_audit_flags(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--predictions_dir",
         type=Path,
-        help="compare with the label maps <database>/<case>.nii.gz in it",
+        help="compare with the label maps <database>/<case> in it",
     )
 
 

@@ -173,6 +173,7 @@ def _segment_all(
     from tfpartial.inference.predict import segment_jobs
     from tfpartial.inference.provenance import Job
     from tfpartial.runs.loaded_run import load_run
+    from tfpartial.scans.formats import label_map_path
 
     run = load_run(arguments.run_dir)
     space = label_space_of(experiment)
@@ -191,7 +192,7 @@ def _segment_all(
     jobs = [
         Job(
             case.image_path,
-            predictions_dir / name / f"{case.case_id}.nii.gz",
+            label_map_path(predictions_dir / name, case.case_id),
             case.prone_turn,
         )
         for name in arguments.databases or known

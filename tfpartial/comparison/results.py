@@ -34,7 +34,7 @@ from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
 from tfpartial.files.safe_reading import read_json
 from tfpartial.files.whole_file import write_whole
 from tfpartial.metrics.groups import stored_names
-from tfpartial.scans import Volume, read_label_volume, turn_prone
+from tfpartial.scans import Volume, read_labels, turn_prone
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +198,7 @@ def _figure_row(
             if system.name in run.systems and run.seed == comparison.seeds[0]:
                 folder = run.predictions(system.network)
                 path = prediction_path(folder, case)
-                predictions[system.name] = read_label_volume(path).array
+                predictions[system.name] = read_labels(path).array
     return ScanRow(
         volume=Volume(image.array, affine),
         reference=reference.array,

@@ -18,14 +18,13 @@ from tfpartial.databases.layouts.dataset_json import integer_keys
 from tfpartial.databases.layouts.found_files import FoundFiles
 from tfpartial.databases.layouts.msd import find_msd
 from tfpartial.databases.layouts.nnunet_raw import find_nnunet_raw
-from tfpartial.databases.naming import join_names
 from tfpartial.databases.patients import patient_of
 from tfpartial.databases.stored_values import (
     StoredValues,
     annotated_labels,
     stored_values,
 )
-from tfpartial.errors import Faults, InputError, did_you_mean
+from tfpartial.errors import Faults, InputError, did_you_mean, join_names
 from tfpartial.labels import LabelSpace
 
 Finder = Callable[[Database, Path, Faults], list[FoundFiles]]

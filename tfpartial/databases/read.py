@@ -12,16 +12,15 @@ import numpy as np
 from tfpartial.config.database import Database
 from tfpartial.databases.cases import Case
 from tfpartial.databases.layouts.dataset_json import integer_keys
-from tfpartial.databases.naming import join_names
 from tfpartial.databases.stored_values import StoredValues, stored_values
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults, InputError, join_names
 from tfpartial.labels import LabelSpace
 from tfpartial.scans import (
     Volume,
     check_same_grid,
     count_values,
-    read_label_volume,
-    read_volume,
+    read_image,
+    read_labels,
 )
 
 
@@ -65,7 +64,7 @@ def read_case_with_faults(
         InputError: the scan itself is unreadable.
     """
     values = stored_values(database, space)
-    image = read_volume(case.image_path)
+    image = read_image(case.image_path)
     if None in case.label_paths:
         codes = _codes_of_label_map(case, database, image, values, faults)
     else:
@@ -90,7 +89,7 @@ def _read_labels(
 ) -> np.ndarray | None:
     """Return integers on the scan's grid, or None after adding a fault."""
     try:
-        labels = read_label_volume(path)
+        labels = read_labels(path)
         check_same_grid(image, labels, case.image_path, path)
     except InputError as error:
         faults.add(error)

@@ -12,9 +12,8 @@ from typing import Any, Literal, get_args
 
 from tfpartial.config.experiment import Splits
 from tfpartial.databases.cases import Case
-from tfpartial.databases.naming import join_names
 from tfpartial.databases.patients import patient_of
-from tfpartial.errors import Faults, InputError, did_you_mean, shown
+from tfpartial.errors import Faults, InputError, did_you_mean, join_names, shown
 from tfpartial.files.safe_reading import read_json
 
 Split = Literal["train", "validation", "test"]

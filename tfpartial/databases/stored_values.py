@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfpartial.config.database import IGNORE, Database
-from tfpartial.databases.naming import join_names
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults, InputError, join_names
 from tfpartial.labels import BACKGROUND, LabelSpace, pack_stored_sets
 
 

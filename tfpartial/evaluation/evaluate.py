@@ -69,7 +69,7 @@ def evaluate_predictions(
 
     Args:
         experiment: its databases, splits, label space and `evaluate` section.
-        predictions_dir: label indices in `<database>/<case>.nii.gz`, on the
+        predictions_dir: label maps `<database>/<case>` of indices, on the
             scans' own grids.
         split: train, validation or test.
         databases: names; None for all that have a case in the split.

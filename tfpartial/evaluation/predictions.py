@@ -11,18 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from tfpartial.databases import Case
-from tfpartial.databases.naming import join_names
-from tfpartial.errors import Faults, InputError, shown
+from tfpartial.errors import Faults, InputError, join_names, shown
 from tfpartial.files.safe_reading import read_json
 from tfpartial.labels import LabelSpace
-from tfpartial.scans import Volume, check_same_grid, read_label_volume
-
-ENDING = ".nii.gz"
+from tfpartial.scans import Volume, check_same_grid, read_labels
+from tfpartial.scans.formats import is_scan, label_map_path, names_path
 
 
 def prediction_path(predictions_dir: Path, case: Case) -> Path:
     """Return where a case's prediction belongs."""
-    return predictions_dir / case.database / f"{case.case_id}{ENDING}"
+    return label_map_path(predictions_dir / case.database, case.case_id)
 
 
 def find_predictions(
@@ -31,7 +29,7 @@ def find_predictions(
     """Return the prediction of every case; None where it is missing.
 
     Args:
-        predictions_dir: `<database>/<case>.nii.gz` below it.
+        predictions_dir: label maps `<database>/<case>` below it.
         cases: those to score.
         missing: "error" or "zero" (`evaluate.missing`).
 
@@ -76,13 +74,13 @@ def leftover_warnings(
         skipped: databases that were left out on purpose: not mentioned.
     """
     wanted = {prediction_path(predictions_dir, case) for case in cases}
-    files = sorted(predictions_dir.glob(f"*/*{ENDING}"))
+    files = sorted(filter(is_scan, predictions_dir.glob("*/*")))
     extra = [
         f"{path.parent.name}/{path.name}"
         for path in files
         if path not in wanted and path.parent.name not in skipped
     ]
-    loose = sorted(path.name for path in predictions_dir.glob(f"*{ENDING}"))
+    loose = sorted(p.name for p in predictions_dir.glob("*") if is_scan(p))
     warnings = []
     if extra:
         warnings.append(
@@ -106,7 +104,7 @@ def read_prediction(
         InputError: unreadable, another grid than the scan's, an index
             outside [0, L), or names beside it of another label space.
     """
-    labels = read_label_volume(path)
+    labels = read_labels(path)
     with Faults() as faults:
         try:
             check_same_grid(image, labels, image_path, path)
@@ -129,7 +127,7 @@ def _check_names(path: Path, space: LabelSpace, faults: Faults) -> None:
 
     The JSON beside it is optional: foreign predictions have none.
     """
-    beside = path.with_name(path.name.removesuffix(ENDING) + ".json")
+    beside = names_path(path)
     if not beside.is_file():
         return
     remedy = "Predict again, or remove it: it is optional."

@@ -1,4 +1,4 @@
-"""Which scans are meant: files and folders -> NIfTI files.
+"""Which scans are meant: files and folders -> scan files.
 
 In: paths from the command line. Out: files, each once, or all the faults.
 """
@@ -9,55 +9,52 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tfpartial.errors import Faults
-
-SUFFIXES = (".nii", ".nii.gz")
-
-
-def stem(path: Path) -> str:
-    """Return a file name without .nii or .nii.gz."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
+from tfpartial.scans.formats import (
+    is_scan,
+    label_map_path,
+    readable_kinds,
+    stem,
+)
 
 
 def find_input_files(inputs: Sequence[str | Path]) -> list[Path]:
-    """Return the NIfTI files that are named, or directly in named folders.
+    """Return the scans that are named, or directly in named folders.
 
     Raises:
-        InputError: paths that do not exist or are no NIfTI, folders without
-            one, and files whose predictions would have one name; together.
+        InputError: paths that do not exist or are of no known format, folders
+            without a scan, and files whose predictions would have one name;
+            together.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     with Faults() as faults:
         for path in map(Path, inputs):
             if path.is_dir():
-                inside = [p for p in sorted(path.iterdir()) if _is_nifti(p)]
+                inside = [p for p in sorted(path.iterdir()) if is_scan(p)]
                 if not inside:
                     faults.add(
-                        f"{path}: expected NIfTI files ({', '.join(SUFFIXES)})"
-                        f" directly in this folder, found none."
+                        f"{path}: expected {readable_kinds()} directly in this "
+                        f"folder, found none."
                     )
-                found += inside
+                paths += inside
             elif not path.exists():
                 faults.add(f"{path}: expected a file or folder, found none.")
-            elif not _is_nifti(path):
+            elif not is_scan(path):
                 faults.add(
-                    f"{path}: expected a NIfTI file ({', '.join(SUFFIXES)}). "
-                    f"Convert it first."
+                    f"{path}: expected {readable_kinds()}. Convert it first."
                 )
             else:
-                found.append(path)
+                paths.append(path)
+        paths = list(dict.fromkeys(paths))
         owners: dict[str, Path] = {}
-        for path in dict.fromkeys(found):
-            owner = owners.setdefault(stem(path), path)
+        for path in paths:
+            name = stem(path.name) or ""
+            owner = owners.setdefault(name, path)
             if owner != path:
                 faults.add(
                     f"{owner} and {path}: both would be written as "
-                    f"{stem(path)}.nii.gz. Rename one, or predict them into "
-                    f"different folders."
+                    f"{label_map_path(Path(), name)}. Rename one, or predict "
+                    f"them into different folders."
                 )
         if not inputs:
-            faults.add("inputs: expected NIfTI files or folders, found none.")
-    return list(dict.fromkeys(found))
-
-
-def _is_nifti(path: Path) -> bool:
-    return path.is_file() and path.name.lower().endswith(SUFFIXES)
+            faults.add("inputs: expected scan files or folders, found none.")
+    return paths

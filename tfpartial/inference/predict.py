@@ -1,7 +1,7 @@
 """Scans -> label maps on the scans' own grids.
 
-In: a loaded run, NIfTI files, folders, or a split of the databases.
-Out: `<out_dir>/[<database>/]<case>.nii.gz` with names, `provenance.json`.
+In: a loaded run; scan files, folders, or a split of the databases.
+Out: label maps `<out_dir>/[<database>/]<case>`, named; `provenance.json`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from tfpartial import scans as volumes
 from tfpartial.config import Experiment, Predict, Preprocess
 from tfpartial.databases import cases_of_split
 from tfpartial.errors import Faults, InputError
-from tfpartial.inference.input_files import find_input_files, stem
-from tfpartial.inference.probabilities import write_probabilities
+from tfpartial.inference.input_files import find_input_files
 from tfpartial.inference.provenance import Job, Provenance, prediction_key
 from tfpartial.inference.sliding_window import (
     context_of,
@@ -34,6 +33,11 @@ from tfpartial.runs.loaded_run import (
     load_run,
 )
 from tfpartial.scans import Volume
+from tfpartial.scans.formats import (
+    label_map_path,
+    stem,
+    write_probabilities,
+)
 from tfpartial.types import Shape3
 
 log = logging.getLogger(__name__)
@@ -151,11 +155,11 @@ def predict_files(
     options: Predict | None = None,
     prone_turn: bool = False,
 ) -> list[Path]:
-    """Segment NIfTI files, and those directly in folders.
+    """Segment scan files, and those directly in folders.
 
     Args:
-        inputs: files (.nii, .nii.gz) or folders of them.
-        out_dir: where `<name>.nii.gz` and `<name>.json` go.
+        inputs: files of a known format, or folders of them.
+        out_dir: where label maps `<name>` and `<name>.json` go.
         run: the trained run.
         options: default: the run's own `predict` section.
         prone_turn: turn every patient over.
@@ -164,14 +168,14 @@ def predict_files(
         The label maps, finished earlier ones included.
 
     Raises:
-        InputError: inputs that do not exist, are no NIfTI or share a name,
+        InputError: inputs that do not exist, are no scans or share a name,
             before anything is done; unusable scans, all named, after the
             good ones were written.
     """
     paths = find_input_files(inputs)
     out_dir = Path(out_dir)
     jobs = [
-        Job(path, out_dir / f"{stem(path)}.nii.gz", prone_turn)
+        Job(path, label_map_path(out_dir, stem(path.name) or ""), prone_turn)
         for path in paths
     ]
     return run_jobs(jobs, run, options or run.experiment.predict)
@@ -190,7 +194,7 @@ def predict_split(
             network, label space and preprocessing are those of the run.
         split: train, validation or test.
         databases: names; None for all.
-        out_dir: where `<database>/<case>.nii.gz` goes.
+        out_dir: where the label maps `<database>/<case>` go.
 
     Returns:
         The label maps, finished earlier ones included.
@@ -209,7 +213,7 @@ def predict_split(
     jobs = [
         Job(
             case.image_path,
-            Path(out_dir) / case.database / f"{case.case_id}.nii.gz",
+            label_map_path(Path(out_dir) / case.database, case.case_id),
             case.prone_turn,
         )
         for case in cases
@@ -276,7 +280,7 @@ def _unfinished(
     pending = []
     for job in tqdm(jobs, desc="check scans", unit="scan"):
         try:
-            volumes.read_volume(job.source)
+            volumes.read_image(job.source)
         except InputError as error:
             faults.add(error)
             log.error("%s", error)
@@ -291,7 +295,7 @@ def _segment(
     job: Job, network: keras.Model, run: LoadedRun, options: Predict
 ) -> None:
     """Segment one scan and write what was asked for."""
-    volume = volumes.read_volume(job.source)
+    volume = volumes.read_image(job.source)
     labels, probabilities = predict_scan(
         network,
         volume,
@@ -301,12 +305,8 @@ def _segment(
         job.prone_turn,
         run.window_shape,
     )
-    job.output.parent.mkdir(parents=True, exist_ok=True)
     names = dict(enumerate(run.space.names))
     volumes.write_volume(job.output, Volume(labels, volume.affine), names)
     if probabilities is not None:
-        folder = job.output.parent / PROBABILITIES_DIR
-        folder.mkdir(exist_ok=True)
-        write_probabilities(
-            folder / job.output.name, probabilities, volume.affine, names
-        )
+        path = job.output.parent / PROBABILITIES_DIR / job.output.name
+        write_probabilities(path, probabilities, volume.affine, names)

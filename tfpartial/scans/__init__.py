@@ -1,14 +1,13 @@
 """Scans as arrays with mm and HU, and the one preprocessing of every stage.
 
-In: NIfTI files. Out: canonical int16 HU blocks with their grid, and label maps
-back on the scan's own grid. No TensorFlow here.
+In: scan files (`formats`). Out: canonical int16 HU blocks with their grid,
+and label maps back on the scan's own grid. No TensorFlow here.
 Before: `tfpartial.databases` names the files.
 After: the builder and `tfpartial.inference` both call `preprocess`.
 """
 
 from tfpartial.scans.counts import count_values
-from tfpartial.scans.formats.nifti import read_label_volume, read_volume
-from tfpartial.scans.formats.nifti_write import write_volume
+from tfpartial.scans.formats import read_image, read_labels, write_volume
 from tfpartial.scans.intensity import body_statistics, normalise, round_hu
 from tfpartial.scans.orientation import turn_prone
 from tfpartial.scans.preprocess import Preprocessed, preprocess
@@ -30,8 +29,8 @@ __all__ = [
     "count_values",
     "normalise",
     "preprocess",
-    "read_label_volume",
-    "read_volume",
+    "read_image",
+    "read_labels",
     "resample_image",
     "resample_labels",
     "restore_labels",

@@ -19,9 +19,8 @@ import numpy as np
 from tfpartial.config import Database, Experiment, label_space_of
 from tfpartial.databases import Case, split_cases, stored_values
 from tfpartial.databases.cases import is_turned
-from tfpartial.databases.naming import join_names
 from tfpartial.databases.stored_values import annotated_labels
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults, InputError, join_names
 from tfpartial.labels import LabelSpace
 from tfpartial.records.case_list import read_cases_file
 from tfpartial.records.store import RecordStore

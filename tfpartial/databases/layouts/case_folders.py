@@ -15,8 +15,7 @@ from tfpartial.databases.layouts.found_files import (
     MissingFiles,
     keep_cases,
 )
-from tfpartial.databases.naming import join_names
-from tfpartial.errors import Faults
+from tfpartial.errors import Faults, join_names
 
 
 def find_case_folders(

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tfpartial.config.database import Database
-from tfpartial.databases.naming import join_names
-from tfpartial.errors import Faults, did_you_mean
+from tfpartial.errors import Faults, did_you_mean, join_names
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from tfpartial.databases.layouts.found_files import (
     MissingFiles,
     keep_cases,
 )
-from tfpartial.databases.naming import without_nifti_ending
 from tfpartial.errors import Faults, InputError, shown
+from tfpartial.scans.formats import label_map_path, stem
 
+EXAMPLE = label_map_path(Path(), "…")
 MAX_CASES = 100_000
 MAX_NAME_BYTES = 255  # of every file system; asking it for more is an error
 
@@ -51,11 +52,11 @@ def find_msd(
         if pair is None:
             faults.add(
                 f"{where}: training[{position}]: expected "
-                f'{{"image": "….nii.gz", "label": "….nii.gz"}} inside this '
+                f'{{"image": "{EXAMPLE}", "label": "{EXAMPLE}"}} inside this '
                 f"folder, found {shown(entry)}. Correct it."
             )
             continue
-        case_id = without_nifti_ending(pair[0].name) or ""
+        case_id = stem(pair[0].name) or ""
         if case_id in pairs:
             faults.add(
                 f"{where}: expected each case once, found "
@@ -79,11 +80,9 @@ def _pair(entry: object, root: Path) -> tuple[Path, Path] | None:
     if not isinstance(entry, dict):
         return None
     names = entry.get("image"), entry.get("label")
-    if not all(
-        isinstance(n, str) and without_nifti_ending(Path(n).name) for n in names
-    ):
+    if not all(isinstance(n, str) and stem(Path(n).name) for n in names):
         return None
-    # MSD writes "./imagesTr/x.nii.gz"; messages are easier without the dot.
+    # MSD writes "./imagesTr/…"; messages are easier without the dot.
     image, label = (os.path.normpath(str(n)) for n in names)
     if not all(map(_is_inside, (image, label))):
         return None

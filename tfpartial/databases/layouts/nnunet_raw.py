@@ -21,8 +21,8 @@ from tfpartial.databases.layouts.found_files import (
     keep_cases,
     visible_files,
 )
-from tfpartial.databases.naming import NIFTI_ENDINGS, join_names
-from tfpartial.errors import Faults, InputError, shown
+from tfpartial.errors import Faults, InputError, join_names, shown
+from tfpartial.scans.formats import known_endings
 
 
 def find_nnunet_raw(
@@ -32,12 +32,12 @@ def find_nnunet_raw(
     contents = read_dataset_json(database)
     where = dataset_json_path(database)
     refuse_channels(contents.get("channel_names"), where)
-    ending = contents.get("file_ending", ".nii.gz")
-    if ending not in NIFTI_ENDINGS:
+    ending = contents.get("file_ending", known_endings()[0])
+    if ending not in known_endings():
         raise InputError(
             f"{where}: 'file_ending': expected one of "
-            f"{', '.join(NIFTI_ENDINGS)}, found {shown(ending)}. Convert the "
-            f"scans to NIfTI."
+            f"{', '.join(known_endings())}, found {shown(ending)}. Convert "
+            f"the scans."
         )
     images = _images(root / "imagesTr", ending, faults)
     stated = contents.get("numTraining")

@@ -1,7 +1,7 @@
-"""NIfTI in: what is read is a 3D scan in mm with an orientation, or refused.
+"""NIfTI: what is read is a 3D scan in mm with an orientation, or refused.
 
-In: paths. Out: `Volume`s. Only this module and its two helpers
-`nifti_header` and `nifti_write` import nibabel.
+In: paths. Out: `Volume`s; .nii.gz and .nii files, with label names in a JSON
+beside them. Only this module and `nifti_header` import nibabel.
 
 A file says how large it is. What it says is compared with what it holds
 before memory is asked for, so that a small file cannot cost much of it.
@@ -10,121 +10,94 @@ before memory is asked for, so that a small file cannot cost much of it.
 from __future__ import annotations
 
 import gzip
+import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import nibabel
 import numpy as np
 
 from tfpartial.errors import InputError
+from tfpartial.files.whole_file import write_whole
+from tfpartial.scans.formats.base import NOTICE, WritableFormat
 from tfpartial.scans.formats.nifti_header import Header, parse_header
 from tfpartial.scans.volume import Volume
 
-ENDINGS = (".nii", ".nii.gz")
 # Deflate makes 1032 bytes of one at most.
 MAX_EXPANSION = 1032
 # Empty masks expand a thousand times, and are small; scans expand ten times.
 BOMB_BYTES = 2**30
 BOMB_EXPANSION = 200
+COMMENT_EXTENSION = 6
+GZIP_LEVEL = 3
+# Probabilities 0 .. 1 become 0 .. 32768: exact in the header's float32.
+PROBABILITY_SLOPE = 2.0**-15
 _CHUNK_BYTES = 2**24
 
 
-def read_volume(path: str | Path) -> Volume:
-    """Read a 3D scan.
+class Nifti(WritableFormat):
+    """NIfTI-1 and NIfTI-2, one file each, plain or compressed."""
 
-    Args:
-        path: .nii or .nii.gz. A trailing axis of length 1 is dropped.
+    name = "NIfTI"
+    endings = (".nii.gz", ".nii")
 
-    Returns:
-        Volume; integers as stored where the file has no scaling, else float32
-        of stored * slope + intercept; nibabel's best affine (sform, then
-        qform).
-
-    Raises:
-        InputError: missing or damaged file, not NIfTI, not 3D, complex or RGB
-            voxels, NaN or infinite voxels, no or unusable orientation, absurd
-            size, more or fewer bytes than its header says.
-    """
-    array, affine = _read(Path(path))
-    if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
-        return Volume(array, affine)
-    with np.errstate(over="ignore"):
-        values = array.astype(np.float32)
-    finite = np.isfinite(values)
-    if not finite.all():
-        raise InputError(
-            f"{path}: expected finite voxels, found {(~finite).sum()} that are "
-            "NaN, infinite or beyond float32. Replace them (air is -1000 HU)."
-        )
-    return Volume(values, affine)
-
-
-def read_label_volume(path: str | Path) -> Volume:
-    """Read a 3D label map, exactly.
-
-    Args:
-        path: .nii or .nii.gz.
-
-    Returns:
-        Volume of uint8 where all values are in 0..255, else int32.
-
-    Raises:
-        InputError: as `read_volume`; or values that are not whole numbers or
-            do not fit int32.
-    """
-    array, affine = _read(Path(path))
-    if array.dtype.kind == "f":
-        whole = np.isfinite(array)
-        whole[whole] = array[whole] == np.rint(array[whole])
-        if not whole.all():
+    def read(self, path: Path) -> Volume:
+        """Read scaled voxels; nibabel's best affine (sform, then qform)."""
+        try:
+            with _stream(path) as stream:
+                header = parse_header(stream, path)
+                _check_size(path, header)
+                array = _voxels(stream, header)
+        except InputError:
+            raise
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise InputError(
-                f"{path}: expected whole numbers (labels), found "
-                f"{array[~whole][0]} and {(~whole).sum() - 1} more that are "
-                "not. Is it an image, or resampled with interpolation? "
-                "Resample label maps by nearest neighbour."
-            )
-    low, high = array.min(), array.max()
-    limits = np.iinfo(np.int32)
-    if low < limits.min or high > limits.max:
-        raise InputError(
-            f"{path}: expected labels that fit 32 bits, found {low} to {high}."
-            " Number the labels anew."
-        )
-    small = low >= 0 and high <= 255
-    return Volume(array.astype(np.uint8 if small else np.int32), affine)
+                f"{path}: expected a NIfTI file (.nii or .nii.gz), found one "
+                f"that is truncated or damaged or not NIfTI: "
+                f"{str(error).rstrip('.')}. Copy or convert it again."
+            ) from None
+        return Volume(header.scaled(array), header.affine)
 
+    def write(
+        self,
+        path: Path,
+        volume: Volume,
+        names: Mapping[int, str] | None,
+        description: str,
+    ) -> None:
+        """Write voxels; names into the header's extension and a JSON beside.
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return scaled voxels (I, J, K), native byte order, and the affine."""
-    _check_is_there(path)
-    try:
-        with _stream(path) as stream:
-            header = parse_header(stream, path)
-            _check_size(path, header)
-            array = _voxels(stream, header)
-    except InputError:
-        raise
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise InputError(
-            f"{path}: expected a NIfTI file (.nii or .nii.gz), found one that "
-            f"is truncated or damaged or not NIfTI: {str(error).rstrip('.')}. "
-            "Copy or convert it again."
-        ) from None
-    return header.scaled(array), header.affine
+        `description` becomes the header's `descrip`, cut to 79 bytes.
+        """
+        image = _image(_storable(volume.array), volume.affine, description)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if names is not None:
+            text = _add_names(image, names, description)
+            # The JSON first: where the volume is, its names are.
+            write_whole(path.with_name(f"{self.stem(path.name)}.json"), text)
+        _write_image(path, image)
 
+    def write_probabilities(
+        self,
+        path: Path,
+        probabilities: np.ndarray,
+        affine: np.ndarray,
+        names: Mapping[int, str],
+    ) -> None:
+        """Write probabilities as 4D NIfTI of 16 bits.
 
-def _check_is_there(path: Path) -> None:
-    if not path.is_file():
-        raise InputError(
-            f"{path}: expected a NIfTI file, found "
-            f"{'a folder' if path.is_dir() else 'nothing there'}. Check the "
-            "path."
-        )
-    if not path.name.lower().endswith(ENDINGS):
-        raise InputError(
-            f"{path}: expected a NIfTI file (.nii or .nii.gz), found the name "
-            f"'{path.name}'. Convert it to NIfTI."
-        )
+        NIfTI has no float16, so multiples of 2^-15 are stored as uint16 with
+        that number as header slope: any reader scales them back, 0 and 1 are
+        exact, and the file is as small as float16 would be.
+        """
+        scaled = probabilities.astype(np.float32) / PROBABILITY_SLOPE
+        image = _image(np.rint(scaled).astype(np.uint16), affine, NOTICE)
+        image.header.set_slope_inter(PROBABILITY_SLOPE, 0)
+        _add_names(image, names, NOTICE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_image(path, image)
 
 
 def _stream(path: Path) -> IO[bytes]:
@@ -191,3 +164,53 @@ def _skip(stream: IO[bytes], count: int) -> None:
         if not skipped:
             raise ValueError("it ends before its voxels begin")
         count -= skipped
+
+
+def _image(
+    array: np.ndarray, affine: np.ndarray, description: str
+) -> nibabel.Nifti1Image:
+    image = nibabel.Nifti1Image(array, affine)
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = description.encode()[:79]
+    return image
+
+
+def _add_names(
+    image: nibabel.Nifti1Image, names: Mapping[int, str], description: str
+) -> str:
+    """Put label names into the header; return the same as text."""
+    about: dict[str, Any] = {
+        "notice": NOTICE,
+        "description": description,
+        "labels": {str(int(value)): name for value, name in names.items()},
+    }
+    text = json.dumps(about, indent=2, ensure_ascii=False) + "\n"
+    image.header.extensions.append(
+        nibabel.nifti1.Nifti1Extension(COMMENT_EXTENSION, text.encode())
+    )
+    return text
+
+
+def _write_image(path: Path, image: nibabel.Nifti1Image) -> None:
+    data = image.to_bytes()
+    if path.name.lower().endswith(".gz"):
+        # Without the time of writing: equal volumes are equal files.
+        data = gzip.compress(data, GZIP_LEVEL, mtime=0)
+    write_whole(path, data)
+
+
+def _storable(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    if array.dtype in (np.float16, np.float64):
+        return array.astype(np.float32)
+    if array.dtype in (np.int64, np.uint64, np.uint32):
+        limits = np.iinfo(np.int32)
+        if array.size and not (
+            limits.min <= array.min() and array.max() <= limits.max
+        ):
+            raise ValueError(f"array: {array.dtype} values exceed 32 bits.")
+        return array.astype(np.int32)
+    return array
