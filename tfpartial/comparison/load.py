@@ -14,6 +14,7 @@ from tfpartial.config.load import (
     load_experiment,
     read_mapping,
 )
+from tfpartial.config.shipped import find_config
 from tfpartial.config.validate import validated
 from tfpartial.errors import Faults, InputError, did_you_mean
 
@@ -26,15 +27,15 @@ def load_comparison(
     """Read a comparison and its experiment, and check names across them.
 
     Args:
-        path: the comparison; paths inside it are relative to it, except
-            `output_dir`.
+        path: the comparison, or the name of a shipped one ("paper/phantom");
+            paths inside it are relative to it, except `output_dir`.
         overrides: `field=value` of the comparison; `experiment.field=value`
             of its experiment.
 
     Raises:
         InputError: with every fault found.
     """
-    path = Path(path)
+    path = find_config(path, "systems")
     raw = read_mapping(path)
     faults = Faults()
     _expand(raw, path, faults)

@@ -12,6 +12,7 @@ import yaml
 
 from tfpartial.config.cross_checks import check_meaning
 from tfpartial.config.experiment import Experiment, Phantom
+from tfpartial.config.shipped import find_config
 from tfpartial.config.validate import validated
 from tfpartial.errors import Faults, InputError, shown
 from tfpartial.files.safe_reading import plain_yaml, read_yaml
@@ -34,7 +35,7 @@ def load_experiment(
     the folder `<name>` of the built-in data below `phantom.path`.
 
     Args:
-        path: the config file.
+        path: the config file, or the name of a shipped one ("phantom").
         overrides: `a.b=value`, the value in YAML; `databases.0.exclude=[x]`
             names an item of a list by its position.
         replaced: field -> text taken as it stands, after the overrides.
@@ -42,7 +43,7 @@ def load_experiment(
     Raises:
         InputError: with every fault found.
     """
-    path = Path(path)
+    path = find_config(path, "label_space")
     raw = read_mapping(path)
     faults = Faults()
     _expand(raw, path, faults)

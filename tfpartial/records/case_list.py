@@ -66,7 +66,7 @@ def read_cases_file(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(
             f"{path}: expected records, found none. Build them first: "
-            "python scripts/build_tfrecords.py --config <config>."
+            "tfpartial build --config <config>."
         )
     declared = read_json(path, "a case list (JSON)", REMEDY)
     version = None
