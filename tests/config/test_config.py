@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tfpartial.cli.stages import experiment_of_run
-from tfpartial.cli.verbs import _experiment
+from tfpartial.cli.verb import declared_experiment, experiment_of_run
 from tfpartial.comparison.declare import System
 from tfpartial.comparison.load import load_comparison
 from tfpartial.config import Experiment, load_experiment, write_resolved
@@ -105,7 +104,7 @@ def test_path_flags_are_not_yaml(tmp_path: Path) -> None:
     path = _write(tmp_path, MINIMAL)
     run_dir = tmp_path / "runs: b"
     arguments = Namespace(config=path, run_dir=run_dir, overrides=[])
-    experiment = _experiment(arguments, run_dir=run_dir)
+    experiment = declared_experiment(arguments, run_dir=run_dir)
     assert experiment.run_dir == str(run_dir)
     run_dir.mkdir()
     write_resolved(experiment, run_dir / "config.yaml")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tfpartial.cli import data_verbs
 from tfpartial.cli import main as entry
 from tfpartial.errors import InputError, MachineError
 from tfpartial.files.system_errors import cause_of, explained
@@ -174,8 +175,12 @@ def test_a_killed_worker_process_is_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("fail", "code"), [(fill_dev_full, 3), (read_only, 2)])
 def test_exit_codes(fail, code: int, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(entry.verbs, "load_experiment", lambda *_, **__: _Any())
-    monkeypatch.setattr("tfpartial.cli.stages.ensure_phantom", lambda _: fail())
+    monkeypatch.setattr(
+        data_verbs, "declared_experiment", lambda *_, **__: _Any()
+    )
+    monkeypatch.setattr(
+        "tfpartial.cli.data_verbs.ensure_phantom", lambda _: fail()
+    )
     assert entry.main(["phantom", "--config", "x"]) == code
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pseudo_cases import NETWORK, SPLITS, experiment_of, write_run
 
-from tfpartial.cli.stages import ensure_phantom_records
+from tfpartial.cli.builtin_data import ensure_phantom_records
 from tfpartial.config import Phantom
 from tfpartial.errors import InputError
 from tfpartial.pseudo_labels.make import pseudo_label

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfpartial.cli.stages import ensure_phantom_records
+from tfpartial.cli.builtin_data import ensure_phantom_records
 from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import (
