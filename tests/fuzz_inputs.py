@@ -60,7 +60,7 @@ READERS: tuple[Reader, ...] = (
     weights_faults.READER,
     checkpoint_faults.READER,
     run_faults.RUN,
-    run_faults.PROVENANCE,
+    run_faults.PREDICTIONS,
 )
 Tally = dict[tuple[str, str], list[Verdict]]
 

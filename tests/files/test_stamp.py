@@ -55,6 +55,12 @@ def test_what_was_written_holds_and_gives_its_key(stamp: Path) -> None:
     assert difference(stamp, KEY) == []
 
 
+def test_a_stamp_of_a_folder_vouches_for_all_of_it(stamp: Path) -> None:
+    listed = stamp.read_text()
+    write_stamp(stamp, KEY)
+    assert stamp.read_text() == listed
+
+
 def test_a_folder_that_moves_takes_its_stamp_along(stamp: Path) -> None:
     moved = stamp.parent.rename(stamp.parent.with_name("moved"))
     assert holds(moved / STAMP_FILE, KEY)

@@ -23,9 +23,8 @@ from fuzz.corpus import (
 )
 from fuzz.documents import json_faults
 from fuzz.weights_faults import experiment_of
-from tfpartial.files.safe_reading import file_hash
+from tfpartial.files.stamp import STAMP_FILE, write_stamp
 
-SUMS = "checksums.json"
 EPOCHS, KEPT = 3, 2
 
 
@@ -127,23 +126,25 @@ def _of_all(folder: Path, draw: random.Random) -> tuple[str, ...]:
     return ("checkpoints",)
 
 
-def _other_sums(folder: Path, draw: random.Random) -> tuple[str, ...]:
-    """Give the newest one the checksums of another file or checkpoint."""
+def _other_stamp(folder: Path, draw: random.Random) -> tuple[str, ...]:
+    """Give the newest one the stamp of another file or checkpoint."""
     newest, before = _saved(folder)
-    target, home = newest / SUMS, folder / "other" / "checkpoints"
+    target, home = newest / STAMP_FILE, folder / "other" / "checkpoints"
     kind = draw.randrange(4)
     if kind == 0:
-        shutil.copy(before / SUMS, target)
+        shutil.copy(before / STAMP_FILE, target)
     elif kind == 1:
-        shutil.copy(draw.choice(sorted(home.iterdir())) / SUMS, target)
+        shutil.copy(draw.choice(sorted(home.iterdir())) / STAMP_FILE, target)
     else:
-        sums = json.loads(target.read_text())
+        stamp = json.loads(target.read_text())
+        files = stamp["outputs"]
         if kind == 2:
-            names = sorted(sums)
-            sums = dict(zip(names, [sums[n] for n in names[::-1]], strict=True))
+            pairs = zip(files, [*files.values()][::-1], strict=True)
+            stamp["outputs"] = dict(pairs)
         else:
-            sums = {f"../{before.name}/{n}": s for n, s in sums.items()}
-        target.write_text(json.dumps(sums))
+            outside = {f"../{before.name}/{n}": s for n, s in files.items()}
+            stamp["outputs"] = outside
+        target.write_text(json.dumps(stamp))
     return ("checkpoints",)
 
 
@@ -201,22 +202,14 @@ def _exchanged(folder: Path, draw: random.Random) -> tuple[str, ...]:
     return ("checkpoints",)
 
 
-def _seal(saved: Path) -> None:
-    sums = {
-        path.name: {"bytes": path.stat().st_size, "sha256": file_hash(path)}
-        for path in saved.iterdir()
-        if path.name != SUMS
-    }
-    (saved / SUMS).write_text(json.dumps(sums))
-
-
 def _sealed_anew(folder: Path, draw: random.Random) -> tuple[str, ...]:
-    """Damage a checkpoint, and write checksums that agree with the damage."""
+    """Damage a checkpoint, and write a stamp that agrees with the damage."""
     newest, _ = _saved(folder)
-    files = sorted(p for p in newest.iterdir() if p.name != SUMS)
+    files = sorted(p for p in newest.iterdir() if p.name != STAMP_FILE)
     change = draw.choice([truncate, flip_bits])
     change(draw.choice(files), draw)
-    _seal(newest)
+    epoch = int(newest.name.removeprefix("epoch-"))
+    write_stamp(newest / STAMP_FILE, {"epoch": epoch})
     return ("checkpoints",)
 
 
@@ -244,10 +237,10 @@ READER = Reader(
         Fault("exchanged", _exchanged),
         Fault("sealed anew", _sealed_anew),
         Fault("another network", _another_network),
-        Fault("checksums of another file", _other_sums),
+        Fault("stamp of another", _other_stamp),
         *(
-            Fault(f"checksums: {fault.name}", fault.mutate)
-            for fault in json_faults(lambda f: _saved(f)[0] / SUMS)
+            Fault(f"stamp: {fault.name}", fault.mutate)
+            for fault in json_faults(lambda f: _saved(f)[0] / STAMP_FILE)
         ),
     ),
     slow=True,

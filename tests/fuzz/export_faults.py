@@ -18,12 +18,8 @@ from fuzz.corpus import (
     truncate,
 )
 from fuzz.documents import json_faults
-from tfpartial.export.files import (
-    FILE_LIST,
-    LABELS_FILE,
-    check_export,
-    write_file_list,
-)
+from tfpartial.export.files import LABELS_FILE, check_export
+from tfpartial.files.stamp import STAMP_FILE, write_stamp
 
 
 def prepare(folder: Path) -> None:
@@ -41,7 +37,7 @@ def prepare(folder: Path) -> None:
     (home / LABELS_FILE).parent.mkdir()
     about = {"notice": "Research use only", "weights_sha256": "0" * 64}
     (home / LABELS_FILE).write_text(json.dumps(about))
-    write_file_list(home)
+    write_stamp(home / STAMP_FILE, about)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -58,7 +54,7 @@ def _one(change: Callable[[Path, random.Random], None]) -> Mutate:
     def mutate(folder: Path, draw: random.Random) -> tuple[str, ...]:
         path = draw.choice(_files(folder))
         change(path, draw)
-        return (path.name, FILE_LIST)
+        return (path.name, STAMP_FILE)
 
     return mutate
 
@@ -95,8 +91,8 @@ READER = Reader(
         Fault("extra file", _extra),
         Fault("folder missing", _no_folder),
         *(
-            Fault(f"list of files: {fault.name}", fault.mutate)
-            for fault in json_faults(lambda f: f / "export" / FILE_LIST)
+            Fault(f"stamp: {fault.name}", fault.mutate)
+            for fault in json_faults(lambda f: f / "export" / STAMP_FILE)
         ),
     ),
 )

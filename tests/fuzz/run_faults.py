@@ -129,17 +129,22 @@ RUN = Reader(
 
 
 def prepare_outputs(folder: Path) -> None:
-    """Write two outputs and what made them."""
-    from tfpartial.inference.provenance import Provenance
+    """Write two outputs and the stamps of what made them."""
+    from tfpartial.files.stamp import write_stamp
 
     home = folder / "predictions"
     home.mkdir()
     shutil.copytree(home, folder / "made")
-    table = Provenance(home)
     for name in ("anna.nii.gz", "ben.nii.gz"):
         for place in (home, folder / "made"):
             (place / name).write_bytes(name.encode() * 9)
-        table.add(home / name, _key(name))
+        write_stamp(_stamp(home / name), _key(name), [home / name])
+
+
+def _stamp(output: Path) -> Path:
+    from tfpartial.inference.jobs import SegmentJob
+
+    return SegmentJob(output, output).stamp
 
 
 def _key(name: str) -> dict[str, Any]:
@@ -148,16 +153,15 @@ def _key(name: str) -> dict[str, Any]:
 
 def read_outputs(folder: Path) -> list[str]:
     """Do again what predict would do again; return what is there then."""
-    from tfpartial.inference.provenance import Provenance
+    from tfpartial.files.stamp import holds, write_stamp
 
     home = folder / "predictions"
-    table = Provenance(home)
     for made in sorted((folder / "made").iterdir()):
         output = home / made.name
-        if not table.holds(output, _key(made.name)):
+        if not holds(_stamp(output), _key(made.name)):
             shutil.rmtree(output) if output.is_dir() else output.unlink(True)
             shutil.copy(made, output)
-            table.add(output, _key(made.name))
+            write_stamp(_stamp(output), _key(made.name), [output])
     return [p.read_bytes().hex() for p in sorted(home.glob("*.nii.gz"))]
 
 
@@ -167,12 +171,12 @@ def _output(folder: Path, draw: random.Random) -> tuple[str, ...]:
     return (path.name,)
 
 
-PROVENANCE = Reader(
-    "provenance.json",
+PREDICTIONS = Reader(
+    "stamp of predictions",
     prepare_outputs,
     read_outputs,
     (
-        *json_faults(lambda folder: folder / "predictions/provenance.json"),
+        *json_faults(lambda f: _stamp(f / "predictions/anna.nii.gz")),
         Fault("another output", _output),
     ),
     slow=True,

@@ -15,8 +15,8 @@ from tfpartial.errors import InputError
 from tfpartial.export import check as export_check
 from tfpartial.export import savedmodel as export
 from tfpartial.export.check import noise_patch, segment_elsewhere
-from tfpartial.export.files import LABELS_FILE, write_file_list
 from tfpartial.export.savedmodel import export_run
+from tfpartial.files.stamp import STAMP_FILE, write_stamp
 from tfpartial.inference.predict import predict_scan
 from tfpartial.models import build_network
 from tfpartial.runs.loaded_run import load_network, load_run
@@ -275,10 +275,8 @@ def segment_with(network, run):
 
 def test_a_model_that_fails_elsewhere_is_reported(tmp_path, scan, monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(InputError, match="the list of an export, found none"):
+    with pytest.raises(InputError, match=r"stamp.json: expected a stamp"):
         segment_elsewhere(tmp_path, scan)
-    (tmp_path / "assets").mkdir()
-    (tmp_path / LABELS_FILE).write_text("{}")
-    write_file_list(tmp_path)
+    write_stamp(tmp_path / STAMP_FILE, {})
     with pytest.raises(RuntimeError, match="TensorFlow alone"):
         segment_elsewhere(tmp_path, scan)

@@ -52,7 +52,7 @@ def segmented(monkeypatch):
 
     def count(job, *others):
         done.append(job.source.name)
-        original(job, *others)
+        return original(job, *others)
 
     def background(network, volume, space, preprocess, *others):
         volumes.preprocess(
@@ -156,11 +156,14 @@ def test_a_rerun_does_only_what_changed(run, scan, tmp_path, segmented):
     assert again() == ["b.nii.gz"]
     volumes.write_volume(out / "b.nii.gz", scan)
     assert again() == ["b.nii.gz"]
-    (out / "provenance.json").write_text("{damaged")
-    assert again() == ["a.nii.gz", "b.nii.gz"]
-    (out / "provenance.json").unlink()
-    (out / "provenance.json").mkdir()
-    with pytest.raises(InputError, match=r"provenance\.json: .* a folder"):
+    (out / "a.json").unlink()  # the names of its labels
+    assert again() == ["a.nii.gz"]
+    stamp = out / "a.nii.gz.stamp.json"
+    stamp.write_text("{damaged")
+    assert again() == ["a.nii.gz"]
+    stamp.unlink()
+    stamp.mkdir()
+    with pytest.raises(InputError, match=f"{stamp}: .* a folder"):
         again()
     assert segmented == []
 
@@ -170,7 +173,11 @@ def test_asking_for_probabilities_later_makes_them(run, scan, tmp_path):
     out = tmp_path / "out"
     predict_files([tmp_path / "in"], out, run)
     predict_files([tmp_path / "in"], out, run, Predict(probabilities=True))
-    assert (out / "probabilities" / "a.nii.gz").is_file()
+    kept = out / "probabilities" / "a.nii.gz"
+    assert kept.is_file()
+    kept.unlink()
+    predict_files([tmp_path / "in"], out, run, Predict(probabilities=True))
+    assert kept.is_file()
 
 
 def test_retrained_weights_make_everything_again(

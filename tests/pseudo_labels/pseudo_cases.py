@@ -11,6 +11,7 @@ import numpy as np
 from tiny_records import SPACING_MM, tiny_experiment, tiny_scan, write_nifti
 
 from tfpartial.config import Experiment, write_resolved
+from tfpartial.files.stamp import STAMP_FILE, write_stamp
 from tfpartial.runs.loaded_run import LoadedRun, load_run
 
 SPLITS = {
@@ -91,9 +92,10 @@ def write_run(
     about = {"seed": 0, "records_sha256": {"full": sha256}}
     (run_dir / "run.json").write_text(json.dumps(about))
     (run_dir / "student.weights.h5").write_bytes(weights)
-    checkpoints = run_dir / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
-    (checkpoints / f"ckpt-{experiment.fit.epochs}.index").write_bytes(b"")
+    epoch = experiment.fit.epochs
+    checkpoint = run_dir / "checkpoints" / f"epoch-{epoch:05d}"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    write_stamp(checkpoint / STAMP_FILE, {"epoch": epoch})
     return load_run(run_dir)
 
 

@@ -146,8 +146,8 @@ def test_all_faults_together(folder, experiment, segmented, tmp_path):
     )
     run = write_run(tmp_path / "sl1", other)
     (run.run_dir / "student.weights.h5").unlink()
-    (run.run_dir / "checkpoints" / "ckpt-2.index").rename(
-        run.run_dir / "checkpoints" / "ckpt-1.index"
+    (run.run_dir / "checkpoints" / "epoch-00002").rename(
+        run.run_dir / "checkpoints" / "epoch-00001"
     )
     text = refused(
         experiment, run, Path(experiment.records_dir), segmented, ["full"]

@@ -173,8 +173,8 @@ def _segment_all(
     """
     from tfpartial.config import label_space_of
     from tfpartial.databases import check_database_names, declared_cases
+    from tfpartial.inference.jobs import SegmentJob
     from tfpartial.inference.predict import segment_jobs
-    from tfpartial.inference.provenance import Job
     from tfpartial.runs.loaded_run import load_run
     from tfpartial.scans.formats import label_map_path
 
@@ -193,7 +193,7 @@ def _segment_all(
         experiment.databases, space, experiment.build.splits
     )
     jobs = [
-        Job(
+        SegmentJob(
             case.image_path,
             label_map_path(predictions_dir / name, case.case_id),
             case.prone_turn,

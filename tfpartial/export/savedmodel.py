@@ -1,8 +1,8 @@
 """A run -> a SavedModel that needs neither Keras nor this package.
 
 In: a loaded run. Out: a folder with `saved_model.pb`, `assets/labels.json`,
-on request `patch_network.onnx`, and the checksums of all of them in
-`files.json`; verified before it gets its name.
+on request `patch_network.onnx`, and a stamp that vouches for all of them;
+verified before it gets its name.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from tfpartial import __version__
 from tfpartial.errors import InputError
 from tfpartial.export import graph_preprocess as graph
 from tfpartial.export.check import check_onnx, check_saved_model
-from tfpartial.export.files import LABELS_FILE, write_file_list
+from tfpartial.export.files import LABELS_FILE
 from tfpartial.export.graph_frame import frame_of
 from tfpartial.export.graph_window import sliding_window_labels
+from tfpartial.files.stamp import STAMP_FILE, write_stamp
 from tfpartial.inference.sliding_window import (
     context_of,
     probability_function,
@@ -96,12 +97,13 @@ def _write_checked(
 ) -> None:
     """Write a SavedModel and compare it with predict."""
     _write_saved_model(network, run, beside)
+    description = _description(network, run, which)
     (beside / LABELS_FILE).parent.mkdir(exist_ok=True)
-    (beside / LABELS_FILE).write_text(
-        json.dumps(_description(network, run, which), indent=2) + "\n",
-        encoding="utf-8",
-    )
-    write_file_list(beside)
+    text = json.dumps(description, indent=2) + "\n"
+    (beside / LABELS_FILE).write_text(text, encoding="utf-8")
+    if onnx:
+        _write_onnx(network, run.window_shape, beside / ONNX_FILE)
+    write_stamp(beside / STAMP_FILE, description)
     share = check_saved_model(beside, network, run)
     log.info(
         "SavedModel against predict, on a synthetic scan: %.4f %% of voxels "
@@ -109,10 +111,8 @@ def _write_checked(
         100 * share,
     )
     if onnx:
-        _write_onnx(network, run.window_shape, beside / ONNX_FILE)
         off = check_onnx(beside / ONNX_FILE, network, run.window_shape)
         log.info("ONNX against Keras: probabilities differ by %.1e", off)
-        write_file_list(beside)
 
 
 def _replace(out_dir: Path, beside: Path) -> None:

@@ -28,28 +28,33 @@ STAMP_FILE = "stamp.json"
 
 
 def write_stamp(
-    path: Path, key: Mapping[str, Any], outputs: Iterable[Path]
+    path: Path,
+    key: Mapping[str, Any],
+    outputs: Iterable[Path] | None = None,
 ) -> None:
     """Vouch for outputs that are written: call it after the last of them.
 
     Args:
         path: the stamp; `STAMP_FILE` where it vouches for a whole folder.
         key: everything that the outputs depend on, as JSON values.
-        outputs: plain files in or below the folder of the stamp.
+        outputs: plain files in or below the folder of the stamp; None: all
+            that are there.
 
     Raises:
         OSError: an output cannot be read, or the stamp not be written.
         ValueError: an output lies elsewhere, or JSON does not know a value.
     """
+    if outputs is None:
+        names = _files_below(path.parent) - {path.name}
+    else:
+        names = {o.relative_to(path.parent).as_posix() for o in outputs}
     body = {
         "key": _plain(key),
-        "outputs": {
-            output.relative_to(path.parent).as_posix(): _content(output)
-            for output in sorted(outputs)
-        },
+        "outputs": {n: _content(path.parent / n) for n in sorted(names)},
     }
     stamp = body | {"sha256": value_hash(body)}
-    write_whole(path, json.dumps(stamp, indent=1) + "\n")
+    # Without a line end: a stamp that lacks its last byte is damaged.
+    write_whole(path, json.dumps(stamp, indent=1))
 
 
 def holds(path: Path, key: Mapping[str, Any], quick: bool = False) -> bool:

@@ -1,7 +1,7 @@
 """Scans -> label maps on the scans' own grids.
 
 In: a loaded run; scan files, folders, or a split of the databases.
-Out: label maps `<out_dir>/[<database>/]<case>`, named; `provenance.json`.
+Out: label maps `<out_dir>/[<database>/]<case>`, named, each with a stamp.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from tfpartial import scans as volumes
 from tfpartial.config import Experiment, Predict, Preprocess
 from tfpartial.databases import cases_of_split
 from tfpartial.errors import Faults, InputError
+from tfpartial.files.stamp import holds, write_stamp
 from tfpartial.inference.input_files import find_input_files
-from tfpartial.inference.provenance import Job, Provenance, prediction_key
+from tfpartial.inference.jobs import SegmentJob, network_key, prediction_key
 from tfpartial.inference.sliding_window import (
     context_of,
     patch_function,
@@ -35,6 +36,7 @@ from tfpartial.runs.loaded_run import (
 from tfpartial.scans import Volume
 from tfpartial.scans.formats import (
     label_map_path,
+    names_path,
     stem,
     write_probabilities,
 )
@@ -175,7 +177,9 @@ def predict_files(
     paths = find_input_files(inputs)
     out_dir = Path(out_dir)
     jobs = [
-        Job(path, label_map_path(out_dir, stem(path.name) or ""), prone_turn)
+        SegmentJob(
+            path, label_map_path(out_dir, stem(path.name) or ""), prone_turn
+        )
         for path in paths
     ]
     return run_jobs(jobs, run, options or run.experiment.predict)
@@ -211,7 +215,7 @@ def predict_split(
         databases,
     )
     jobs = [
-        Job(
+        SegmentJob(
             case.image_path,
             label_map_path(Path(out_dir) / case.database, case.case_id),
             case.prone_turn,
@@ -222,7 +226,7 @@ def predict_split(
 
 
 def run_jobs(
-    jobs: Sequence[Job], run: LoadedRun, options: Predict
+    jobs: Sequence[SegmentJob], run: LoadedRun, options: Predict
 ) -> list[Path]:
     """Segment what is not finished; name everything that failed at the end.
 
@@ -236,7 +240,7 @@ def run_jobs(
 
 
 def segment_jobs(
-    jobs: Sequence[Job], run: LoadedRun, options: Predict, faults: Faults
+    jobs: Sequence[SegmentJob], run: LoadedRun, options: Predict, faults: Faults
 ) -> None:
     """Segment what is not finished, and can be read.
 
@@ -257,18 +261,18 @@ def segment_jobs(
     network = load_network(run, options.network) if pending else None
     for job, key in tqdm(pending, desc="segment", unit="scan"):
         try:
-            _segment(job, network, run, options)
+            written = _segment(job, network, run, options)
         except InputError as error:
             fault = f"{job.source}: not segmented: {error}"
             faults.add(fault)
             log.error("%s", fault)
             continue
-        Provenance(job.output.parent).add(job.output, key)
+        write_stamp(job.stamp, key, written)
 
 
 def _unfinished(
-    jobs: Sequence[Job], run: LoadedRun, options: Predict, faults: Faults
-) -> list[tuple[Job, dict[str, Any]]]:
+    jobs: Sequence[SegmentJob], run: LoadedRun, options: Predict, faults: Faults
+) -> list[tuple[SegmentJob, dict[str, Any]]]:
     """Return readable scans to do and what makes them; collect the others."""
     for job in jobs:
         if job.output.resolve() == job.source.resolve():
@@ -276,7 +280,7 @@ def _unfinished(
                 f"{job.source}: its label map would replace it. Choose "
                 f"another folder for the predictions."
             )
-    weights = run.weights_hash(options.network)
+    made_by = network_key(run, options)
     pending = []
     for job in tqdm(jobs, desc="check scans", unit="scan"):
         try:
@@ -285,16 +289,16 @@ def _unfinished(
             faults.add(error)
             log.error("%s", error)
             continue
-        key = prediction_key(run, options, weights, job)
-        if not Provenance(job.output.parent).holds(job.output, key):
+        key = prediction_key(made_by, job)
+        if not holds(job.stamp, key):
             pending.append((job, key))
     return pending
 
 
 def _segment(
-    job: Job, network: keras.Model, run: LoadedRun, options: Predict
-) -> None:
-    """Segment one scan and write what was asked for."""
+    job: SegmentJob, network: keras.Model, run: LoadedRun, options: Predict
+) -> list[Path]:
+    """Segment one scan; write what was asked for; return the files."""
     volume = volumes.read_image(job.source)
     labels, probabilities = predict_scan(
         network,
@@ -307,6 +311,9 @@ def _segment(
     )
     names = dict(enumerate(run.space.names))
     volumes.write_volume(job.output, Volume(labels, volume.affine), names)
+    written = [job.output, names_path(job.output)]
     if probabilities is not None:
         path = job.output.parent / PROBABILITIES_DIR / job.output.name
         write_probabilities(path, probabilities, volume.affine, names)
+        written.append(path)
+    return written

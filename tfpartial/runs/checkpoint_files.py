@@ -1,36 +1,30 @@
-"""Checkpoints on disk: whole once they have their name, checked by hash.
+"""Checkpoints on disk: whole once they have their name, and checked.
 
 In: the run directory. Out: which checkpoints are there, and which are intact.
 
     checkpoints/epoch-00012/state.index
                             state.data-00000-of-00001
-                            checksums.json   {file: {bytes, sha256}}
+                            stamp.json   {key: {epoch: 12}, outputs: ...}
 
 A checkpoint is written into a hidden folder and renamed: a name that is there
-belongs to a whole one. What happens to its bytes later, the hashes show.
+belongs to a whole one. What happens to its bytes later, its stamp shows.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from tfpartial.errors import InputError, shown
-from tfpartial.files.safe_reading import file_hash, read_json
-from tfpartial.files.whole_file import write_whole
+from tfpartial.errors import InputError
+from tfpartial.files.stamp import STAMP_FILE, check_stamp, write_stamp
 
 FOLDER = "checkpoints"
-SUMS_FILE = "checksums.json"
 _BEING_WRITTEN = ".epoch.tmp"
 _BEING_REMOVED = ".epoch.old"
-_KINDS = {".index", ".data"}
 _NAME = re.compile(r"epoch-(\d{5,})")
-# Written before checkpoints were folders; TensorFlow's own CRC guards them.
-_NAME_BEFORE = re.compile(r"ckpt-(\d+)\.index")
 
 
 @dataclass(frozen=True)
@@ -53,37 +47,20 @@ class Saved:
 
 def newest_first(run_dir: Path) -> list[Saved]:
     """Return the checkpoints of a run, damaged ones too."""
-    found = [
+    checkpoints = [
         Saved(int(match.group(1)), path)
         for path in (run_dir / FOLDER).glob("epoch-*")
         if (match := _NAME.fullmatch(path.name))
     ]
-    return sorted(found, key=lambda saved: saved.epoch, reverse=True)
+    return sorted(checkpoints, key=lambda saved: saved.epoch, reverse=True)
 
 
 def completed_epochs(run_dir: Path) -> int | None:
     """Return the epoch of the newest checkpoint; None without checkpoints."""
-    epochs = [
-        saved.epoch
-        for saved in newest_first(run_dir)
-        if (saved.folder / SUMS_FILE).is_file()
-    ]
-    epochs += [saved.epoch for saved in _of_earlier_format(run_dir)]
-    return max(epochs, default=None)
-
-
-def earlier_format(run_dir: Path) -> Path | None:
-    """Return what the newest checkpoint without a folder is called, if any."""
-    found = _of_earlier_format(run_dir)
-    return max(found, key=lambda saved: saved.epoch).folder if found else None
-
-
-def _of_earlier_format(run_dir: Path) -> list[Saved]:
-    return [
-        Saved(int(match.group(1)), path.with_suffix(""))
-        for path in (run_dir / FOLDER).glob("ckpt-*.index")
-        if (match := _NAME_BEFORE.fullmatch(path.name))
-    ]
+    for saved in newest_first(run_dir):
+        if (saved.folder / STAMP_FILE).is_file():
+            return saved.epoch
+    return None
 
 
 def begin(run_dir: Path, epoch: int) -> Saved:
@@ -109,16 +86,12 @@ def _remove(path: Path) -> None:
 
 
 def finish(run_dir: Path, written: Saved, keep: int) -> None:
-    """Seal a written checkpoint, give it its name, drop the oldest.
+    """Stamp a written checkpoint, give it its name, drop the oldest.
 
     Until the new one has its name, every older one is kept. What claims a
-    later epoch goes as well: it is damaged, since the run went back before it.
+    later epoch goes as well: the run went back before it, so it is damaged.
     """
-    sums = {
-        path.name: {"bytes": path.stat().st_size, "sha256": file_hash(path)}
-        for path in sorted(written.folder.iterdir())
-    }
-    write_whole(written.folder / SUMS_FILE, json.dumps(sums, indent=1))
+    write_stamp(written.folder / STAMP_FILE, {"epoch": written.epoch})
     for path in [*written.folder.iterdir(), written.folder]:
         _flush(path)
     place = run_dir / FOLDER / f"epoch-{written.epoch:05d}"
@@ -133,41 +106,16 @@ def finish(run_dir: Path, written: Saved, keep: int) -> None:
         discard(run_dir)
 
 
-def fault_in(saved: Saved) -> str | None:
-    """Compare a checkpoint with its checksums.
-
-    Returns:
-        What is wrong with the first file that differs; None: it is intact.
-    """
+def find_fault(saved: Saved) -> str | None:
+    """Return what is wrong with a checkpoint; None: it is intact."""
+    stamp = saved.folder / STAMP_FILE
     try:
-        sums = read_json(saved.folder / SUMS_FILE, "checksums (JSON)", "")
+        epoch = check_stamp(stamp, "").get("epoch")
     except InputError as error:
-        return str(error).removeprefix(f"{saved.folder}/").rstrip(". ")
-    if not isinstance(sums, dict) or not {*map(_kind, sums)} >= _KINDS:
-        return (
-            f"{SUMS_FILE}: expected the sums of an index and its data, found "
-            f"{shown(sums)}"
-        )
-    for name, told in sums.items():
-        expected = told if isinstance(told, dict) else {}
-        path = saved.folder / Path(name).name
-        if not path.is_file():
-            return f"{name}: expected a file (of {SUMS_FILE}), found none"
-        size, told_size = path.stat().st_size, expected.get("bytes")
-        if size != told_size:
-            return f"{name}: expected {shown(told_size)} bytes, found {size}"
-        found, told_hash = file_hash(path), expected.get("sha256")
-        if found != told_hash:
-            return (
-                f"{name}: expected sha256 {shown(told_hash)} ({SUMS_FILE}), "
-                f"found {found}"
-            )
+        return " ".join(error.faults)
+    if epoch != saved.epoch:
+        return f"{stamp}: expected that of epoch {saved.epoch}, found {epoch}."
     return None
-
-
-def _kind(name: str) -> str:
-    """Return ".index", ".data" or what else a file of a checkpoint is."""
-    return Path(name).suffix.partition("-")[0]
 
 
 def _flush(path: Path) -> None:

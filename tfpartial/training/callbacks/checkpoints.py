@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +51,7 @@ class Checkpoints(keras.callbacks.Callback):
         if model.teacher is not None:
             parts["teacher"] = model.teacher
         seeds = [v for v in model.variables if "seed_generator" in v.path]
-        self._parts = parts | {"seeds": seeds}
-        self._checkpoint = tf.train.Checkpoint(**self._parts)
+        self._checkpoint = tf.train.Checkpoint(**parts, seeds=seeds)
 
     def restore(self) -> int:
         """Restore the newest intact checkpoint; return the completed steps.
@@ -72,39 +69,38 @@ class Checkpoints(keras.callbacks.Callback):
             )
         damaged = []
         for saved in files.newest_first(self.run_dir):
-            fault = files.fault_in(saved)
+            fault = files.find_fault(saved)
             if fault is None:
                 self._read(saved)
                 return self._steps()
             log.warning(
-                "%s is damaged: %s. Going back to the checkpoint before.",
-                saved.folder,
+                "%s is damaged. %s Going back to the checkpoint before.",
+                saved.folder.name,
                 fault,
             )
-            damaged.append(f"{saved.folder.name} ({fault})")
+            damaged.append(fault)
         if damaged:
             raise InputError(
                 f"{folder}: expected an intact checkpoint, found "
-                f"{len(damaged)} damaged: "
-                f"{'; '.join(damaged)}. Bring one back from a backup, or "
-                f"remove this folder to train from the beginning."
+                f"{len(damaged)} damaged: {' '.join(damaged)} Bring one back "
+                f"from a backup, or remove this folder to train from the "
+                f"beginning."
             )
-        return self._restore_earlier_format()
+        return 0
 
     def _read(self, saved: files.Saved) -> None:
-        with _explained(saved.folder):
+        """Read a checkpoint; say what TensorFlow makes of another network."""
+        try:
             self._checkpoint.read(saved.prefix).assert_consumed()
-
-    def _restore_earlier_format(self) -> int:
-        """Restore what was saved before checkpoints had checksums."""
-        newest = files.earlier_format(self.run_dir)
-        if newest is None:
-            return 0
-        # `restore` adds a counter, which those that are written now lack.
-        checkpoint = tf.train.Checkpoint(**self._parts)
-        with _explained(newest):
-            checkpoint.restore(str(newest)).assert_consumed()
-        return self._steps()
+        except MemoryError:
+            raise
+        except Exception as error:  # a damaged index raises nearly anything
+            raise InputError(
+                f"{saved.folder}: expected the variables of this network and "
+                f"optimizer, found others ({error}). Choose another run_dir, "
+                f"go on with the version of tfpartial that run.json names, or "
+                f"remove this checkpoint to go back to the one before."
+            ) from error
 
     def _steps(self) -> int:
         return int(self._checkpoint.optimizer.iterations.numpy())
@@ -137,22 +133,6 @@ class Checkpoints(keras.callbacks.Callback):
             files.finish(self.run_dir, written, self.keep)
         finally:
             files.discard(self.run_dir)
-
-
-@contextmanager
-def _explained(place: Path) -> Iterator[None]:
-    """Say what TensorFlow makes of variables that are not these."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged index raises nearly anything
-        raise InputError(
-            f"{place}: expected the variables of this network and "
-            f"optimizer, found others ({error}). Choose another run_dir, go "
-            f"on with the version of tfpartial that run.json names, or remove "
-            f"this checkpoint to go back to the one before."
-        ) from error
 
 
 def _is_finite(network: keras.Model) -> bool:

@@ -1,0 +1,72 @@
+"""Which scan is segmented, where its label map goes, what decides its bits.
+
+In: a loaded run, a scan. Out: `SegmentJob`, keys for stamps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfpartial import __version__
+from tfpartial.config import Predict
+from tfpartial.files.safe_reading import file_hash
+from tfpartial.runs.loaded_run import LoadedRun
+
+# Speed only: another value gives the same segmentation.
+_WITHOUT_EFFECT = {"windows_per_batch"}
+
+
+@dataclass(frozen=True)
+class SegmentJob:
+    """One scan to segment.
+
+    Attributes:
+        source: file of the scan, HU.
+        output: where its label map belongs.
+        prone_turn: the affine does not know that the patient lies prone.
+    """
+
+    source: Path
+    output: Path
+    prone_turn: bool = False
+
+    @property
+    def stamp(self) -> Path:
+        """Where the stamp belongs that vouches for everything written."""
+        return self.output.with_name(f"{self.output.name}.stamp.json")
+
+
+def network_key(run: LoadedRun, options: Predict) -> dict[str, Any]:
+    """Return everything but the scan that a segmentation depends on.
+
+    Args:
+        run: the trained run.
+        options: how it predicts, and with which of its networks.
+
+    Raises:
+        InputError: the run has no such weights.
+    """
+    experiment = run.experiment
+    return {
+        "tfpartial": __version__,
+        "weights_sha256": run.weights_hash(options.network),
+        "labels": list(run.space.names),
+        "architecture": experiment.network.model_dump(mode="json"),
+        "preprocess": experiment.preprocess.model_dump(mode="json"),
+        "predict": options.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
+        "window_shape": list(options.window_shape or run.window_shape),
+    }
+
+
+def prediction_key(
+    network_key: dict[str, Any], job: SegmentJob
+) -> dict[str, Any]:
+    """Return everything that one segmentation depends on."""
+    return {
+        "use": "Research use only",
+        "scan_sha256": file_hash(job.source),
+        "prone_turn": job.prone_turn,
+        **network_key,
+    }
