@@ -27,10 +27,10 @@ from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import check_declared_labels_occur, stored_values
 from tfpartial.errors import Faults, InputError
+from tfpartial.records.cases_file import case_entries, read_cases_file
 from tfpartial.records.schema import TFDS_VERSION
-from tfpartial.records.store import read_cases_file
-from tfrecords_builder.build_plan import Plan, make_plans, scan_jobs
-from tfrecords_builder.duplicates import ScanIdentity, check_duplicates
+from tfrecords_builder.build_plan import BuildPlan, make_plans, scan_jobs
+from tfrecords_builder.duplicates import check_duplicates
 from tfrecords_builder.manifest import write_manifest
 from tfrecords_builder.records_folder import open_records_folder, write_log
 from tfrecords_builder.scan_cache import (
@@ -39,7 +39,7 @@ from tfrecords_builder.scan_cache import (
     exit_with_parent,
     preprocess_scan,
 )
-from tfrecords_builder.write_database import write_database
+from tfrecords_builder.write_database import describe_database, write_database
 
 log = logging.getLogger(__name__)
 
@@ -63,47 +63,55 @@ def build_records(
     records_dir = Path(experiment.records_dir)
     plans = make_plans(experiment, only)
     with open_records_folder(records_dir, label_space_of(experiment)) as work:
-        jobs = {
-            plan.database.name: scan_jobs(plan, experiment, work)
-            for plan in plans
-            if plan.present is None
-        }
-        stale = [plan for plan in plans if plan.present is None]
+        stale = [plan for plan in plans if not plan.is_present]
         for plan in plans:
-            if plan.present is not None:
+            if plan.is_present:
                 log.info("%s: records up to date", plan.database.name)
+        jobs = [scan_jobs(plan, experiment, work) for plan in stale]
         _preprocess(jobs, experiment.build.workers, records_dir)
-        _check_labels(stale, jobs, experiment)
-        declared = _declared_elsewhere(experiment, plans)
-        warnings = check_duplicates(_identities(plans, jobs, declared))
+        files = [[job.target for job in scans] for scans in jobs]
+        new = [
+            describe_database(plan, targets, experiment)
+            for plan, targets in zip(stale, files, strict=True)
+        ]
+        _check_labels(stale, new, experiment)
+        documents = [*new, *_declared_elsewhere(experiment, stale)]
+        warnings = check_duplicates(
+            case for document in documents for case in case_entries(document)
+        )
         for warning in warnings:
             log.warning("%s", warning)
-        for plan in stale:
-            name = plan.database.name
-            _write(plan, jobs[name], experiment, work)
-            shutil.rmtree(work / name)
+        for plan, declared, targets in zip(stale, new, files, strict=True):
+            _write(plan, declared, targets, experiment, work)
+            shutil.rmtree(work / plan.database.name)
         write_manifest(records_dir, warnings)
     return records_dir
 
 
 def _preprocess(
-    jobs: dict[str, list[ScanJob]], workers: int, records_dir: Path
+    jobs: Sequence[Sequence[ScanJob]], workers: int, records_dir: Path
 ) -> None:
     """Preprocess the scans without a cached file, in worker processes.
+
+    Args:
+        jobs: those of each database.
+        workers: processes.
+        records_dir: of the log.
 
     Raises:
         InputError: the faults of all scans together; good scans are kept.
     """
-    for name, scans in jobs.items():
+    missing = []
+    for scans in jobs:
         drop_stale([job.target for job in scans])
-        done = sum(job.target.is_file() for job in scans)
-        log.info("%s: %d scans, %d preprocessed before", name, len(scans), done)
-    missing = [
-        job
-        for scans in jobs.values()
-        for job in scans
-        if not job.target.is_file()
-    ]
+        pending = [job for job in scans if not job.target.is_file()]
+        log.info(
+            "%s: %d scans, %d preprocessed before",
+            scans[0].database.name,
+            len(scans),
+            len(scans) - len(pending),
+        )
+        missing += pending
     if not missing:
         return
     with (
@@ -135,20 +143,20 @@ def _executor(workers: int) -> Executor:
 
 
 def _check_labels(
-    stale: Sequence[Plan],
-    jobs: dict[str, list[ScanJob]],
+    plans: Sequence[BuildPlan],
+    documents: Sequence[dict[str, Any]],
     experiment: Experiment,
 ) -> None:
     """Refuse declared labels that no case of a database contains."""
     space = label_space_of(experiment)
     with Faults() as faults:
-        for plan in stale:
+        for plan, declared in zip(plans, documents, strict=True):
             # The plan may have appended "ignore" to what is declared.
             num_declared = len(stored_values(plan.database, space).sets)
-            counts = np.zeros(num_declared, np.int64)
-            for job in jobs[plan.database.name]:
-                with np.load(job.target) as scan:
-                    counts += scan["source_value_counts"][:num_declared]
+            counts = np.sum(
+                [case["source_value_counts"] for case in declared["cases"]],
+                axis=0,
+            )[:num_declared]
             try:
                 check_declared_labels_occur(plan.database, space, counts)
             except InputError as error:
@@ -156,62 +164,39 @@ def _check_labels(
 
 
 def _write(
-    plan: Plan, jobs: list[ScanJob], experiment: Experiment, work: Path
+    plan: BuildPlan,
+    declared: dict[str, Any],
+    scan_files: Sequence[Path],
+    experiment: Experiment,
+    work: Path,
 ) -> None:
     name = plan.database.name
-    with tqdm(total=len(jobs), desc=f"write {name}", unit="scan") as bar:
-        declared = write_database(plan, jobs, experiment, work, bar.update)
-    megabytes = declared["bytes_on_disk"] / 1e6
-    ratio = declared["bytes_on_disk"] / declared["compressed_scan_bytes"]
+    with tqdm(total=len(scan_files), desc=f"write {name}", unit="scan") as bar:
+        written = write_database(
+            declared,
+            scan_files,
+            plan.folder,
+            work,
+            bar.update,
+            experiment.build.workers,
+        )
+    megabytes = written["bytes_on_disk"] / 1e6
+    ratio = written["bytes_on_disk"] / written["compressed_scan_bytes"]
     write_log(
         Path(experiment.records_dir),
-        f"wrote {name}: {declared['num_records']} records, "
+        f"wrote {name}: {written['num_records']} records, "
         f"{megabytes:.1f} MB, {ratio:.2f} x the compressed scans",
     )
 
 
 def _declared_elsewhere(
-    experiment: Experiment, plans: Sequence[Plan]
+    experiment: Experiment, stale: Sequence[BuildPlan]
 ) -> list[dict[str, Any]]:
-    """Return cases.json of declared databases that this build leaves out."""
-    planned = {plan.database.name for plan in plans}
+    """Return cases.json of declared databases that are not written now."""
+    written = {plan.database.name for plan in stale}
     folders = [
         Path(experiment.records_dir) / database.name / TFDS_VERSION
         for database in experiment.databases
-        if database.name not in planned
+        if database.name not in written
     ]
     return [read_cases_file(folder) for folder in folders if folder.is_dir()]
-
-
-def _identities(
-    plans: Sequence[Plan],
-    jobs: dict[str, list[ScanJob]],
-    elsewhere: Sequence[dict[str, Any]],
-) -> list[ScanIdentity]:
-    """Return the identity of every scan, new or already in records."""
-    scans = []
-    for plan in plans:
-        for job, split in zip(
-            jobs.get(plan.database.name, []), plan.splits, strict=False
-        ):
-            with np.load(job.target) as scan:
-                scans.append(
-                    ScanIdentity(
-                        database=plan.database.name,
-                        case=job.case.case_id,
-                        split=split,
-                        exact_hash=str(scan["exact_hash"]),
-                    )
-                )
-    present = [plan.present for plan in plans if plan.present is not None]
-    for declared in [*present, *elsewhere]:
-        scans += [
-            ScanIdentity(
-                database=declared["database"],
-                case=entry["case"],
-                split=entry["split"],
-                exact_hash=entry["exact_hash"],
-            )
-            for entry in declared["cases"]
-        ]
-    return scans

@@ -1,17 +1,15 @@
 """What has to be built: cases, splits, fingerprints, what is up to date.
 
-In: an `Experiment`. Out: one `Plan` per database. Reads files' bytes for
+In: an `Experiment`. Out: one `BuildPlan` per database. Reads files' bytes for
 their sha256 and no voxel.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,9 +22,9 @@ from tfpartial.databases import (
     stored_values,
 )
 from tfpartial.errors import InputError
+from tfpartial.files.stamp import STAMP_FILE, holds
 from tfpartial.labels import LabelSpace
 from tfpartial.records.schema import SPLITS, TFDS_VERSION
-from tfpartial.records.store import RecordStore, read_cases_file
 from tfrecords_builder.fingerprints import (
     case_fingerprint,
     database_fingerprint,
@@ -35,11 +33,9 @@ from tfrecords_builder.fingerprints import (
 )
 from tfrecords_builder.scan_cache import ScanJob
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class BuildPlan:
     """The records of one database, as they should be.
 
     Attributes:
@@ -61,13 +57,12 @@ class Plan:
     folder: Path
 
     @cached_property
-    def present(self) -> dict[str, Any] | None:
-        """Content of its cases.json if that is up to date, else None.
+    def is_present(self) -> bool:
+        """Whether its records are there and whole; ask once it is locked.
 
-        To be asked once the records folder is locked: until then another
-        build may make what is missing.
+        Until then another build may make what is missing.
         """
-        return present_cases(self.folder, self.fingerprint)
+        return records_are(self.folder, self.fingerprint)
 
     @property
     def ignore_value(self) -> int:
@@ -77,7 +72,7 @@ class Plan:
 
 def make_plans(
     experiment: Experiment, only: Sequence[str] | None
-) -> list[Plan]:
+) -> list[BuildPlan]:
     """Plan the databases of an experiment.
 
     Args:
@@ -108,7 +103,7 @@ def _plan(
     cases: list[Case],
     split_of: Mapping[tuple[str, str], str],
     space: LabelSpace,
-) -> Plan:
+) -> BuildPlan:
     def split(case: Case) -> str:
         return split_of[database.name, case.case_id]
 
@@ -127,7 +122,7 @@ def _plan(
         for case, fingerprint in zip(ordered, fingerprints, strict=True)
     ]
     fingerprint = database_fingerprint(database, experiment, scans)
-    return Plan(
+    return BuildPlan(
         database=database,
         cases=ordered,
         splits=splits,
@@ -157,22 +152,15 @@ def _sets_with_ignore(database: Database, space: LabelSpace) -> np.ndarray:
     return np.concatenate([sets, np.ones((1, sets.shape[1]), bool)])
 
 
-def present_cases(folder: Path, fingerprint: str) -> dict[str, Any] | None:
-    """Return cases.json if the records are whole and what they should be."""
-    if not folder.is_dir():
-        return None
-    try:
-        declared = read_cases_file(folder)
-        if declared.get("fingerprint") != fingerprint:
-            return None
-        RecordStore(folder.parents[1], folder.parent.name)
-    except InputError as error:
-        log.warning("%s Building it again.", error)
-        return None
-    return declared
+def records_are(folder: Path, fingerprint: str) -> bool:
+    """Tell whether a folder holds the whole records of a fingerprint."""
+    key = {"fingerprint": fingerprint}
+    return holds(folder / STAMP_FILE, key, quick=True)
 
 
-def scan_jobs(plan: Plan, experiment: Experiment, work: Path) -> list[ScanJob]:
+def scan_jobs(
+    plan: BuildPlan, experiment: Experiment, work: Path
+) -> list[ScanJob]:
     """Return one job per case; the name of its file holds the fingerprint."""
     space = label_space_of(experiment)
     folder = work / plan.database.name

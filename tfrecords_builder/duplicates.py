@@ -1,31 +1,18 @@
 """The same scan twice: across splits a fault, within one a warning.
 
-In: (database, case, split, exact voxel hash) of every scan.
+In: every case of every database, with its exact voxel hash.
 Out: warnings, or `InputError`. Trap 9 of tests/traps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from tfpartial.errors import Faults
+from tfpartial.records.cases_file import CaseEntry
 
 
-@dataclass(frozen=True)
-class ScanIdentity:
-    """Which scan, and what it is used for."""
-
-    database: str
-    case: str
-    split: str
-    exact_hash: str
-
-    def __str__(self) -> str:
-        return f"{self.database}/{self.case} ({self.split})"
-
-
-def check_duplicates(scans: Iterable[ScanIdentity]) -> list[str]:
+def check_duplicates(cases: Iterable[CaseEntry]) -> list[str]:
     """Compare every scan with every other by its exact voxel hash.
 
     Returns:
@@ -34,16 +21,17 @@ def check_duplicates(scans: Iterable[ScanIdentity]) -> list[str]:
     Raises:
         InputError: equal scans in different splits, each group by names.
     """
-    groups: dict[str, list[ScanIdentity]] = {}
-    for scan in scans:
-        groups.setdefault(scan.exact_hash, []).append(scan)
+    groups: dict[str, list[CaseEntry]] = {}
+    for case in cases:
+        groups.setdefault(case.exact_hash, []).append(case)
     warnings = []
     with Faults() as faults:
         for group in groups.values():
             if len(group) == 1:
                 continue
-            same = " = ".join(str(scan) for scan in group)
-            if len({scan.split for scan in group}) > 1:
+            names = [f"{c.database}/{c.case} ({c.split})" for c in group]
+            same = " = ".join(sorted(names))
+            if len({case.split for case in group}) > 1:
                 faults.add(
                     f"the same scan in different splits: {same}. What is "
                     "trained on cannot be tested on: exclude one of them "

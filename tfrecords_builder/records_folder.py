@@ -25,7 +25,7 @@ LOG_FILE = "build.log"
 # Not the ".lock" of a run or a table, which may be the same folder.
 _LOCK = ".build.lock"
 _FORMAT = "tfpartial records"
-# What a folder holds; no word in project.json: what `build` makes.
+# What a folder holds.
 BUILT, PSEUDO_LABELLED = "built", "pseudo-labelled"
 _ELSEWHERE = (
     "Choose another records_dir, or delete this one if nothing needs it."
@@ -63,7 +63,6 @@ def open_records_folder(
         _claim(records_dir, space, content)
         work = records_dir / WORK_FOLDER
         work.mkdir(exist_ok=True)
-        (work / "lock").unlink(missing_ok=True)  # of earlier versions
         yield work
         if not any(work.iterdir()):
             work.rmdir()
@@ -80,8 +79,8 @@ def content_of(records_dir: Path) -> str | None:
     """Return what a records folder holds; None if it is none."""
     try:
         project = read_json(records_dir / PROJECT_FILE, "a project", "")
-        return project.get("content", BUILT)
-    except (InputError, AttributeError):
+        return project["content"]
+    except (InputError, KeyError, TypeError):
         return None
 
 
@@ -104,13 +103,13 @@ def check_records_folder(
         )
     # A call that was killed while it claimed the folder leaves its draft.
     ours = (_LOCK, f".{PROJECT_FILE}.")
-    found = sorted(
+    foreign = sorted(
         path.name
         for path in records_dir.glob("*")
         if not path.name.startswith(ours)
     )
-    if found:
-        listed = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+    if foreign:
+        listed = ", ".join(foreign[:5]) + (", ..." if len(foreign) > 5 else "")
         raise InputError(
             f"records_dir {records_dir}: expected an empty folder or records "
             f"(with {PROJECT_FILE}), found {listed}. {_ELSEWHERE}"
@@ -126,9 +125,8 @@ def _claim(records_dir: Path, space: LabelSpace, content: str) -> None:
         "format": _FORMAT,
         "schema_version": SCHEMA_VERSION,
         "label_names": space.names,
+        "content": content,
     }
-    if content != BUILT:
-        project["content"] = content
     write_whole(marker, json.dumps(project, indent=2) + "\n")
 
 
@@ -136,10 +134,9 @@ def _check_project(marker: Path, space: LabelSpace, content: str) -> None:
     project = read_json(marker, "a project of records", _ELSEWHERE)
     try:
         kind, labels = project["format"], tuple(project["label_names"])
-        schema = int(project["schema_version"])
-        held = project.get("content", BUILT)
+        schema, held = project["schema_version"], project["content"]
         described = ", ".join(labels[1:])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{marker}: expected another document, found one that is not "
             f"readable as a project of records ({error!r}). {_ELSEWHERE}"
@@ -149,11 +146,10 @@ def _check_project(marker: Path, space: LabelSpace, content: str) -> None:
             f"{marker}: expected format '{_FORMAT}', found {shown(kind)}. "
             + _ELSEWHERE
         )
-    if schema > SCHEMA_VERSION:
+    if schema != SCHEMA_VERSION:
         raise InputError(
-            f"{marker}: expected record schema version {SCHEMA_VERSION} or "
-            f"older, found {schema}, written by a newer tfpartial. Update "
-            "tfpartial, or choose another records_dir."
+            f"{marker}: expected record schema version {SCHEMA_VERSION}, "
+            f"found {shown(schema)}. {_ELSEWHERE}"
         )
     if labels != space.names:
         raise InputError(
@@ -163,6 +159,6 @@ def _check_project(marker: Path, space: LabelSpace, content: str) -> None:
         )
     if held != content:
         raise InputError(
-            f"{marker}: expected {content} records, found {held} ones, which "
+            f"{marker}: expected {content} records, found {shown(held)}, which "
             f"would be replaced. {_ELSEWHERE}"
         )

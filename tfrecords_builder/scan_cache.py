@@ -33,6 +33,7 @@ from tfpartial.scans import (
 
 HISTOGRAM_LOWEST_HU = -1024
 HISTOGRAM_BINS = 4096  # of 1 HU; voxels beyond count in the outermost bins
+VOXELS = ("image", "labels")
 _COMPRESSION_LEVEL = 6
 _MEMBERS = "members"
 _SLICES_PER_SAMPLE = 8

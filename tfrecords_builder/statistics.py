@@ -7,68 +7,75 @@ Everything is counted on the canonical grid, which is what is trained on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tfpartial.labels import BACKGROUND
-from tfrecords_builder.scan_cache import HISTOGRAM_LOWEST_HU
+from tfrecords_builder.scan_cache import HISTOGRAM_LOWEST_HU, VOXELS
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-class ValueStatistics:
-    """Sums over scans: cases, voxels, millilitres, HU moments, histogram."""
+def gather_numbers(
+    files: Iterable[Path], names: Sequence[str]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Open the npz of each scan once and take everything but the voxels.
 
-    def __init__(self, num_values: int) -> None:
-        self._cases = np.zeros(num_values, np.int64)
-        self._count = np.zeros(num_values, np.int64)
-        self._volume_ml = np.zeros(num_values)
-        self._sum = np.zeros(num_values)
-        self._square_sum = np.zeros(num_values)
-        self._histogram: np.ndarray | int = 0
+    Args:
+        files: the npz of each scan; see `scan_cache`.
+        names: (V,) see `value_names`.
 
-    def add(self, scan: Any) -> None:
-        """Add one scan: the mapping that `scan_cache.preprocess_scan` wrote."""
+    Returns:
+        What each npz says of its scan, without voxels and histogram; and one
+        row per stored value: cases, voxels, millilitres, HU.
+    """
+    scans = []
+    sums: dict[str, Any] = {}
+    for file in files:
+        with np.load(file) as npz:
+            scan = {name: npz[name] for name in npz.files if name not in VOXELS}
         count = scan["hu_count"]
-        self._cases += count > 0
-        self._count += count
-        self._volume_ml += count * math.prod(scan["spacing_mm"]) / 1000
-        self._sum += scan["hu_sum"]
-        self._square_sum += scan["hu_square_sum"]
-        self._histogram = self._histogram + scan["hu_histogram"]
-
-    def rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Return one row per stored value.
-
-        Args:
-            names: (V,) what each stored value is called.
-        """
-        return [self._row(value, name) for value, name in enumerate(names)]
-
-    def _row(self, value: int, name: str) -> dict[str, Any]:
-        count = int(self._count[value])
-        row = {
-            "stored_value": value,
-            "label": name,
-            "cases": int(self._cases[value]),
+        added = {
+            "cases": count > 0,
             "voxels": count,
-            "volume_ml": round(float(self._volume_ml[value]), 3),
+            "volume_ml": count * math.prod(scan["spacing_mm"]) / 1000,
+            "hu": scan["hu_sum"],
+            "square": scan["hu_square_sum"],
+            # Megabytes: added up here, kept for no scan.
+            "histogram": scan.pop("hu_histogram"),
         }
-        if count == 0:
-            return row
-        mean = self._sum[value] / count
-        variance = max(self._square_sum[value] / count - mean**2, 0.0)
-        histogram = np.asarray(self._histogram)[value]
-        return row | {
-            "hu_mean": round(float(mean), 2),
-            "hu_sd": round(math.sqrt(variance), 2),
-            "hu_quantiles": {
-                str(q): histogram_quantile(histogram, q) for q in QUANTILES
-            },
-        }
+        sums = {name: sums.get(name, 0) + each for name, each in added.items()}
+        scans.append(scan)
+    rows = [
+        {"stored_value": value, "label": name}
+        | _row({key: each[value] for key, each in sums.items()})
+        for value, name in enumerate(names)
+    ]
+    return scans, rows
+
+
+def _row(sums: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the statistics of one stored value from its sums over scans."""
+    count = int(sums["voxels"])
+    row = {
+        "cases": int(sums["cases"]),
+        "voxels": count,
+        "volume_ml": round(float(sums["volume_ml"]), 3),
+    }
+    if count == 0:
+        return row
+    mean = sums["hu"] / count
+    variance = max(sums["square"] / count - mean**2, 0.0)
+    return row | {
+        "hu_mean": round(float(mean), 2),
+        "hu_sd": round(math.sqrt(variance), 2),
+        "hu_quantiles": {
+            str(q): histogram_quantile(sums["histogram"], q) for q in QUANTILES
+        },
+    }
 
 
 def histogram_quantile(histogram: np.ndarray, quantile: float) -> int:
@@ -103,19 +110,3 @@ def value_names(
     if open_background:
         names[0] = f"open {BACKGROUND}"
     return names
-
-
-def database_statistics(
-    files: Iterable[Path], names: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Return the rows of one database.
-
-    Args:
-        files: the npz of each scan.
-        names: (V,) see `value_names`.
-    """
-    statistics = ValueStatistics(len(names))
-    for file in files:
-        with np.load(file) as scan:
-            statistics.add(scan)
-    return statistics.rows(names)

@@ -135,8 +135,12 @@ def test_a_kill_before_the_stamp_repeats_the_work(
     assert not holds(stamp, KEY | {"n": 2})
 
 
-def test_quick_reads_sizes_alone(stamp: Path) -> None:
+def test_quick_reads_sizes_alone_of_what_is_large(
+    stamp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (stamp.parent / "a.bin").write_bytes(b"\x00\x01\x03")
+    assert not holds(stamp, KEY, quick=True)
+    monkeypatch.setattr(stamps, "QUICK_BYTES", 2)
     assert holds(stamp, KEY, quick=True)
     assert not holds(stamp, KEY)
     (stamp.parent / "a.bin").write_bytes(b"\x00\x01")

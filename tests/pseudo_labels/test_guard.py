@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from pseudo_cases import NETWORK, SPLITS, experiment_of, write_run
+from tiny_records import stamp_anew
 
 from tfpartial.cli.builtin_data import ensure_phantom_records
 from tfpartial.config import Phantom
 from tfpartial.errors import InputError
 from tfpartial.pseudo_labels.make import pseudo_label
-from tfpartial.records.cases_file import sealed
 from tfpartial.runs.loaded_run import load_run
 from tfrecords_builder.build import build_records
 
@@ -68,7 +68,8 @@ def test_a_validation_scan_must_be_unseen_as_well(
     for entry in cases["cases"]:
         if entry["case"] == "f2":
             entry |= {"case": "zzz", "split": "train"}
-    path.write_text(json.dumps(sealed(cases)))
+    path.write_text(json.dumps(cases))
+    stamp_anew(path.parent)
     trained = experiment_of(folder, records_dir=str(renamed))
     run = write_run(tmp_path / "sl1", trained)
     text = refused(experiment, run, tmp_path / "pl", segmented)
@@ -92,7 +93,8 @@ def test_a_test_scan_is_never_filled_in(
     twin = next(c for c in some["cases"] if c["case"] == "s1")["exact_hash"]
     path, full = cases_of("full")
     next(c for c in full["cases"] if c["split"] == "test")["exact_hash"] = twin
-    path.write_text(json.dumps(sealed(full)))
+    path.write_text(json.dumps(full))
+    stamp_anew(path.parent)
     changed = experiment_of(folder, records_dir=str(records))
     source, trained = experiment, changed
     if whose == "records":

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_records import tiny_experiment, write_databases
+from tiny_records import stamp_anew, tiny_experiment, write_databases
 
 from tfpartial.errors import InputError
-from tfpartial.records.cases_file import CHECKSUM, sealed
 from tfpartial.records.store import RecordStore
 from tfrecords_builder.build import build_records
 
@@ -42,17 +41,20 @@ def refused(home: Path, words: str) -> None:
     assert "Delete the folder and build it again" in str(caught.value)
 
 
-def change_cases(home: Path, change: Change, *, seal: bool = True) -> None:
+def change_cases(home: Path, change: Change, *, stamped: bool = True) -> None:
     path = home / "cases.json"
     declared = json.loads(path.read_text())
     change(declared)
-    path.write_text(json.dumps(sealed(declared) if seal else declared))
+    path.write_text(json.dumps(declared))
+    if stamped:
+        stamp_anew(home)
 
 
 def change_index(home: Path, **columns: np.ndarray) -> None:
     with np.load(home / "index.npz") as index:
         before = dict(index)
     np.savez_compressed(home / "index.npz", **(before | columns))
+    stamp_anew(home)
 
 
 def columns_of(home: Path) -> dict[str, np.ndarray]:
@@ -60,13 +62,9 @@ def columns_of(home: Path) -> dict[str, np.ndarray]:
         return dict(index)
 
 
-def test_whole_records_open_whether_sealed_or_older(home: Path) -> None:
-    cases = RecordStore(home.parents[1], "full").cases
-    # Order and spaces do not count; records of before carry no checksum.
-    change_cases(home, lambda d: None, seal=False)
-    change_cases(home, lambda d: d.pop(CHECKSUM), seal=False)
-    again = RecordStore(home.parents[1], "full").cases
-    assert [case.case for case in again] == [case.case for case in cases]
+def test_records_without_their_stamp_are_refused(home: Path) -> None:
+    (home / "stamp.json").unlink()
+    refused(home, "stamp.json: expected a stamp")
 
 
 def test_a_changed_digit_is_noticed(home: Path) -> None:
@@ -75,8 +73,8 @@ def test_a_changed_digit_is_noticed(home: Path) -> None:
     def change(declared: dict) -> None:
         declared["cases"][0]["mean"] += 1e-9
 
-    change_cases(home, change, seal=False)
-    refused(home, "cases.json: expected the content of checksum")
+    change_cases(home, change, stamped=False)
+    refused(home, r"cases.json: expected (bytes|sha256)")
 
 
 @pytest.mark.parametrize(
@@ -138,6 +136,13 @@ def test_rows_that_contradict_the_cases(
     refused(home, f"index.npz.*{words}")
 
 
+def test_a_shard_that_is_not_there_is_refused(home: Path) -> None:
+    names = columns_of(home)["shard_names"].tolist()
+    (home / names[1]).unlink()
+    stamp_anew(home)
+    refused(home, f"index.npz.*{names[1]}")
+
+
 @pytest.mark.parametrize("name", ["../1.0.0/x", "/etc/passwd", "..", ""])
 def test_a_shard_elsewhere_is_refused(home: Path, name: str) -> None:
     names = columns_of(home)["shard_names"].tolist()
@@ -157,6 +162,7 @@ def test_a_column_of_terabytes_is_not_asked_for(home: Path) -> None:
                     member.write(header.getvalue())
                 else:
                     np.save(member, column)
+    stamp_anew(home)
     refused(home, r"case: expected int32 of shape \(\d+,\), found int32 of")
 
 
@@ -165,11 +171,10 @@ def test_a_block_that_expands_is_stopped(home: Path) -> None:
     columns = columns_of(home)
     shard = home / str(columns["shard_names"][0])
     data, bomb = shard.read_bytes(), zlib.compress(bytes(2**26), 9)
-    payload, sizes = columns["payload"], columns["shard_bytes"]
+    payload = columns["payload"]
     payload[0, 0] = len(data), len(bomb)
-    sizes[0] = len(data) + len(bomb)
     shard.write_bytes(data + bomb)
-    change_index(home, payload=payload, shard_bytes=sizes)
+    change_index(home, payload=payload)
     store = RecordStore(home.parents[1], "full")
     with pytest.raises(InputError, match="record 0 is damaged.*1024 bytes"):
         store.read_block(0)

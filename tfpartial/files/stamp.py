@@ -25,6 +25,8 @@ from tfpartial.files.safe_reading import file_hash, read_json, value_hash
 from tfpartial.files.whole_file import write_whole
 
 STAMP_FILE = "stamp.json"
+# Smaller outputs are read even when it has to be quick.
+QUICK_BYTES = 16 * 2**20
 
 
 def write_stamp(
@@ -63,7 +65,8 @@ def holds(path: Path, key: Mapping[str, Any], quick: bool = False) -> bool:
     Args:
         path: the stamp; it need not exist.
         key: what would make them now.
-        quick: compare sizes only, for outputs that take minutes to read.
+        quick: of outputs above `QUICK_BYTES` compare sizes only; for a folder
+            that takes minutes to read.
 
     Raises:
         InputError: a folder lies where the stamp belongs, so that none could
@@ -88,7 +91,7 @@ def check_stamp(
     Args:
         path: the stamp.
         remedy: ends messages.
-        quick: compare sizes only.
+        quick: of outputs above `QUICK_BYTES` compare sizes only.
         alone: whether nothing else may lie in the folder of the stamp.
 
     Returns:
@@ -162,8 +165,10 @@ def _fault_of(path: Path, told: Any, quick: bool) -> str:
 
 
 def _content(path: Path, quick: bool = False) -> dict[str, Any]:
-    size: dict[str, Any] = {"bytes": path.stat().st_size}
-    return size if quick else size | {"sha256": file_hash(path)}
+    size = path.stat().st_size
+    if quick and size > QUICK_BYTES:
+        return {"bytes": size}
+    return {"bytes": size, "sha256": file_hash(path)}
 
 
 def _files_below(folder: Path) -> set[str]:

@@ -17,7 +17,11 @@ from tfpartial.config.cross_checks import trained_databases
 from tfpartial.errors import Faults, InputError, shown
 from tfpartial.files.safe_reading import read_json
 from tfpartial.pseudo_labels.plan import chosen_databases
-from tfpartial.records.case_list import CaseEntry, case_entries, read_cases_file
+from tfpartial.records.cases_file import (
+    CaseEntry,
+    case_entries,
+    read_cases_file,
+)
 from tfpartial.records.schema import CASES_FILE, TFDS_VERSION
 from tfpartial.records.store import RecordStore
 from tfpartial.runs.checkpoint_files import completed_epochs

@@ -18,11 +18,11 @@ from tfpartial.data.patch_reader import MAX_STORED_VALUES
 from tfpartial.databases import check_database_names
 from tfpartial.errors import Faults, InputError
 from tfpartial.files.safe_reading import file_hash, value_hash
-from tfpartial.records.case_list import read_cases_file
+from tfpartial.records.cases_file import read_cases_file
 from tfpartial.records.schema import CASES_FILE, TFDS_VERSION
 from tfpartial.records.store import RecordStore
 from tfpartial.runs.loaded_run import LoadedRun
-from tfrecords_builder.build_plan import present_cases
+from tfrecords_builder.build_plan import records_are
 from tfrecords_builder.fingerprints import versions
 
 # Part of every key: raise it when pseudo-labels are computed otherwise.
@@ -57,7 +57,7 @@ class DatabasePlan:
     @cached_property
     def present(self) -> bool:
         """Whether the target is there already; ask once it is locked."""
-        return present_cases(self.folder, self.fingerprint) is not None
+        return records_are(self.folder, self.fingerprint)
 
     @property
     def is_copied(self) -> bool:

@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from tfpartial.records.case_list import read_cases_file
+from tfpartial.records.cases_file import read_cases_file
 from tfpartial.records.schema import TFDS_VERSION
 from tfrecords_builder.manifest import table, write_text
 

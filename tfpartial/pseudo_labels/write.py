@@ -6,7 +6,7 @@ In: a `DatabasePlan`, the npz of its cases, the run. Out: records in place.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,9 @@ from tfpartial.labels import bitmask_from_vector
 from tfpartial.pseudo_labels.plan import DatabasePlan, prediction_key
 from tfpartial.pseudo_labels.scans import CaseJob
 from tfpartial.runs.loaded_run import LoadedRun
-from tfrecords_builder.builder import Source, SourceCase
 from tfrecords_builder.fingerprints import versions
-from tfrecords_builder.statistics import database_statistics
-from tfrecords_builder.write_database import put_in_place, write_records
+from tfrecords_builder.statistics import gather_numbers
+from tfrecords_builder.write_database import put_in_place, write_database
 
 
 def write_pseudo_labelled(
@@ -41,23 +40,9 @@ def write_pseudo_labelled(
         work: the work folder of this call.
         written: called after each case.
     """
-    declared = plan.declared
-    source = Source(
-        database=plan.database.name,
-        cases=[_source_case(job) for job in jobs],
-        stored_value_labels=bitmask_from_vector(plan.stored_sets),
-        block_shape=plan.store.block_shape,
-        hu_window=plan.store.hu_window,
-        body_threshold_hu=plan.store.body_threshold_hu,
-        licence=declared["declaration"]["licence"],
-        citation=declared["declaration"]["citation"],
-        written=written,
-    )
-
-    def describe(folder: Path, num_records: int) -> dict[str, Any]:
-        return _declared(plan, jobs, run, folder, num_records)
-
-    write_records(source, plan.folder, work, describe)
+    files = [job.target for job in jobs]
+    declared = _declared(plan, jobs, run)
+    write_database(declared, files, plan.folder, work, written)
 
 
 def copy_records(plan: DatabasePlan, work: Path) -> None:
@@ -68,43 +53,23 @@ def copy_records(plan: DatabasePlan, work: Path) -> None:
     put_in_place(beside, plan.folder, work)
 
 
-def _source_case(job: CaseJob) -> SourceCase:
-    entry = job.plan.store.cases[job.number]
-    return SourceCase(
-        case=entry.case,
-        split=entry.split,
-        scan_file=job.target,
-        scan_shape=entry.scan_shape,
-        annotated_labels=bitmask_from_vector(entry.annotated),
-        resolved_labels=bitmask_from_vector(entry.resolved),
-    )
-
-
 def _declared(
-    plan: DatabasePlan,
-    jobs: Sequence[CaseJob],
-    run: LoadedRun,
-    folder: Path,
-    num_records: int,
+    plan: DatabasePlan, jobs: Sequence[CaseJob], run: LoadedRun
 ) -> dict[str, Any]:
     """Return cases.json: that of the source, and what was changed by whom."""
     names = _value_names(plan)
-    compressed = 0
-    entries = []
-    for job in jobs:
-        with np.load(job.target) as scan:
-            compressed += int(scan["compressed_bytes"])
-            entries.append(_case_entry(job, scan))
+    scans, statistics = gather_numbers([job.target for job in jobs], names)
     return plan.declared | {
         "fingerprint": plan.fingerprint,
         "stored_values": names,
         "stored_value_labels": bitmask_from_vector(plan.stored_sets).tolist(),
         "versions": versions(),
-        "num_records": num_records,
-        "bytes_on_disk": sum(p.stat().st_size for p in folder.iterdir()),
-        "compressed_scan_bytes": compressed,
-        "statistics": database_statistics((j.target for j in jobs), names),
-        "cases": entries,
+        "compressed_scan_bytes": sum(int(s["compressed_bytes"]) for s in scans),
+        "statistics": statistics,
+        "cases": [
+            _case_entry(job, scan)
+            for job, scan in zip(jobs, scans, strict=True)
+        ],
         "pseudo_labels": _provenance(plan, run),
     }
 
@@ -115,7 +80,7 @@ def _value_names(plan: DatabasePlan) -> list[str]:
     return [*plan.declared["stored_values"], *added]
 
 
-def _case_entry(job: CaseJob, scan: Any) -> dict[str, Any]:
+def _case_entry(job: CaseJob, scan: Mapping[str, Any]) -> dict[str, Any]:
     plan = job.plan
     entry = plan.declared["cases"][job.number] | {
         "fingerprint": plan.case_fingerprint(job.number),

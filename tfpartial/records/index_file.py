@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,16 @@ from tfpartial.types import Shape3
 MAX_EXPANSION = 1032
 _MAX_SHARDS = 100_000
 _MAX_HEADER_BYTES = 10_000
+# dtype and shape of one record's row; V is the number of stored values.
+_COLUMNS: dict[str, tuple[type, tuple[int | str, ...]]] = {
+    "case": (np.int32, ()),
+    "position": (np.int32, (3,)),
+    "shape": (np.int32, (3,)),
+    "voxel_counts": (np.int32, ("V",)),
+    "body_voxels": (np.int32, ()),
+    "shard": (np.int32, ()),
+    "payload": (np.int64, (2, 2)),  # byte offsets need 64 bits
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +49,6 @@ class Index:
         shard: (N,) int32, position in shard_names.
         payload: (N, 2, 2) int64, (offset, length) of image and labels.
         shard_names: file names.
-        shard_bytes: their sizes.
     """
 
     case: np.ndarray
@@ -49,7 +59,23 @@ class Index:
     shard: np.ndarray
     payload: np.ndarray
     shard_names: list[str]
-    shard_bytes: list[int]
+
+
+def write_index(
+    path: Path, rows: Sequence[Mapping[str, Any]], shard_names: Sequence[str]
+) -> None:
+    """Write the index of records.
+
+    Args:
+        path: index.npz.
+        rows: one per record: the columns of `Index`, but the last.
+        shard_names: file names.
+    """
+    columns: dict[str, Any] = {
+        name: np.asarray([row[name] for row in rows], dtype)
+        for name, (dtype, _) in _COLUMNS.items()
+    }
+    np.savez_compressed(path, shard_names=np.asarray(shard_names), **columns)
 
 
 def read_index(
@@ -62,14 +88,15 @@ def read_index(
     """Read the index of the records of one database.
 
     Args:
-        path: index.npz.
+        path: index.npz, beside its shards.
         scan_shapes: of the cases, in the order of the records.
         block_shape: voxels of a block that is not at an end of a scan.
         num_values: V.
         remedy: ends messages.
 
     Raises:
-        InputError: unreadable, or it disagrees with the arguments.
+        InputError: unreadable, or it disagrees with the arguments or with
+            the shards.
     """
     counts = [_count_blocks(shape, block_shape) for shape in scan_shapes]
     try:
@@ -81,7 +108,9 @@ def read_index(
         raise _unlike(
             path, f"{type(error).__name__}: {error}", remedy
         ) from None
-    problem = _problem(index, counts, scan_shapes, block_shape)
+    problem = _block_problem(
+        index, counts, scan_shapes, block_shape
+    ) or _shard_problem(index, path.parent)
     if problem:
         raise _unlike(path, problem, remedy)
     return index
@@ -101,7 +130,7 @@ def _count_blocks(scan_shape: Shape3, block_shape: Shape3) -> int:
     )
 
 
-def _blocks(scan_shape: Shape3, block_shape: Shape3) -> np.ndarray:
+def block_positions(scan_shape: Shape3, block_shape: Shape3) -> np.ndarray:
     """Return (n, 3) int32 first voxels of a scan's blocks, in C order."""
     axes = [
         np.arange(0, size, step, dtype=np.int32)
@@ -111,29 +140,18 @@ def _blocks(scan_shape: Shape3, block_shape: Shape3) -> np.ndarray:
 
 
 def _read(file: zipfile.ZipFile, num_records: int, num_values: int) -> Index:
-    def column(name: str, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-        return _array(file, name, shape, np.dtype(dtype))
-
-    n = num_records
+    columns = {}
+    for name, (dtype, row) in _COLUMNS.items():
+        shape = (num_records, *(num_values if n == "V" else n for n in row))
+        columns[name] = _array(file, name, shape, np.dtype(dtype))
     names = _array(file, "shard_names", None, np.dtype(np.str_))
-    sizes = column("shard_bytes", (len(names),), np.int64)
-    return Index(
-        case=column("case", (n,), np.int32),
-        position=column("position", (n, 3), np.int32),
-        shape=column("shape", (n, 3), np.int32),
-        voxel_counts=column("voxel_counts", (n, num_values), np.int32),
-        body_voxels=column("body_voxels", (n,), np.int32),
-        shard=column("shard", (n,), np.int32),
-        payload=column("payload", (n, 2, 2), np.int64),
-        shard_names=[str(name) for name in names],
-        shard_bytes=sizes.tolist(),
-    )
+    return Index(**columns, shard_names=names.tolist())
 
 
 def _array(
     file: zipfile.ZipFile,
     name: str,
-    shape: tuple[int, ...] | None,
+    shape: tuple[int | str, ...] | None,
     dtype: np.dtype,
 ) -> np.ndarray:
     """Read one member: of this shape (None: a list of texts) and dtype.
@@ -145,34 +163,36 @@ def _array(
         version = np.lib.format.read_magic(member)
         if version != (1, 0):
             raise ValueError(f"{name}: format {version}")
-        found, fortran, kind = np.lib.format.read_array_header_1_0(
+        held, fortran, kind = np.lib.format.read_array_header_1_0(
             member, max_header_size=_MAX_HEADER_BYTES
         )
-        fits = kind == dtype and found == shape
+        fits = kind == dtype and held == shape
         if shape is None:
-            fits = kind.kind == "U" and len(found) == 1
-            fits &= found[0] <= _MAX_SHARDS and kind.itemsize <= 4 * 255
-        if not fits or (fortran and len(found) > 1):
+            fits = kind.kind == "U" and len(held) == 1
+            fits &= held[0] <= _MAX_SHARDS and kind.itemsize <= 4 * 255
+        if not fits or (fortran and len(held) > 1):
             raise ValueError(
                 f"{name}: expected {dtype} of shape {shape}, found {kind} of "
-                f"shape {found}"
+                f"shape {held}"
             )
-        size = int(np.prod(found, dtype=np.int64)) * kind.itemsize
+        size = int(np.prod(held, dtype=np.int64)) * kind.itemsize
         data = member.read(size)
         if len(data) != size or member.read(1):
             raise ValueError(f"{name}: more or fewer bytes than its shape")
-    return np.frombuffer(data, kind).reshape(found)
+    return np.frombuffer(data, kind).reshape(held)
 
 
-def _problem(
+def _block_problem(
     index: Index,
     counts: Sequence[int],
     scan_shapes: Sequence[Shape3],
     block_shape: Shape3,
 ) -> str | None:
-    """Return what in the index contradicts the cases or itself."""
+    """Return what contradicts the cases."""
     case = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    position = np.concatenate([_blocks(s, block_shape) for s in scan_shapes])
+    position = np.concatenate(
+        [block_positions(shape, block_shape) for shape in scan_shapes]
+    )
     ends = np.repeat(np.asarray(scan_shapes, np.int32), counts, axis=0)
     shape = np.minimum(ends - position, np.asarray(block_shape, np.int32))
     voxels = shape.prod(axis=1, dtype=np.int64)
@@ -187,14 +207,23 @@ def _problem(
         return "voxel_counts do not add up to the blocks"
     if ((index.body_voxels < 0) | (index.body_voxels > voxels)).any():
         return "body_voxels exceed the blocks"
+    return None
+
+
+def _shard_problem(index: Index, folder: Path) -> str | None:
+    """Return what contradicts the shards of the folder."""
+    sizes = []
     for name in index.shard_names:
         if not name or name in (".", "..") or "/" in name or "\0" in name:
             return f"a shard's name is no plain file name: {name!r}"
-    if ((index.shard < 0) | (index.shard >= len(index.shard_names))).any():
+        if not (folder / name).is_file():
+            return f"records of {name}, which is not there"
+        sizes.append((folder / name).stat().st_size)
+    if ((index.shard < 0) | (index.shard >= len(sizes))).any():
         return "records of shards that it does not name"
-    sizes = np.asarray(index.shard_bytes, np.int64)[index.shard]
+    ends = np.asarray(sizes, np.int64)[index.shard][:, None]
     first, length = index.payload[..., 0], index.payload[..., 1]
-    inside = (first >= 0) & (length > 0) & (length <= sizes[:, None])
-    if not (inside & (first <= sizes[:, None] - length)).all():
+    inside = (first >= 0) & (length > 0) & (length <= ends)
+    if not (inside & (first <= ends - length)).all():
         return "records beyond the end of their shard"
     return None

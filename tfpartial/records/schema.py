@@ -33,7 +33,6 @@ class Field:
         meaning: one sentence for docs/record_format.md.
         compressed: stored as zlib bytes under `<name>/value`, with the shape
             under `<name>/shape`.
-        since: schema version that introduced it.
     """
 
     name: str
@@ -42,7 +41,6 @@ class Field:
     unit: str
     meaning: str
     compressed: bool = False
-    since: int = 1
 
 
 BOX: Shape = (None, None, None)

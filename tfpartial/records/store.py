@@ -23,7 +23,7 @@ import numpy as np
 
 from tfpartial.errors import InputError, shown
 from tfpartial.labels import LabelSpace
-from tfpartial.records.case_list import (
+from tfpartial.records.cases_file import (
     REMEDY,
     CaseEntry,
     case_entries,
@@ -65,8 +65,8 @@ class RecordStore:
         """Open the records of a database.
 
         Raises:
-            InputError: no records there, another schema version, or shards
-                that do not belong to the index.
+            InputError: no records there, another schema version, or files
+                that are not as they were written.
         """
         self.database = database
         self._records_dir = Path(records_dir)
@@ -222,24 +222,12 @@ class RecordStore:
         self.first_record: np.ndarray = np.searchsorted(
             self.case_of_record, np.arange(len(self.cases) + 1)
         )
-        self._shards = [
-            self._map_shard(name, size)
-            for name, size in zip(
-                index.shard_names, index.shard_bytes, strict=True
-            )
-        ]
+        self._shards = [_map(self.folder / name) for name in index.shard_names]
 
-    def _map_shard(self, name: str, expected_bytes: int) -> memoryview:
-        path = self.folder / name
-        found = path.stat().st_size if path.is_file() else None
-        if found != expected_bytes:
-            raise InputError(
-                f"{path}: expected {expected_bytes} bytes, found "
-                f"{'no such file' if found is None else found}. {REMEDY}"
-            )
-        with path.open("rb") as file:
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return memoryview(mapped)
+
+def _map(shard: Path) -> memoryview:
+    with shard.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _cut(shard: memoryview, span: list[int]) -> memoryview:

@@ -22,7 +22,7 @@ from tfpartial.databases.cases import is_turned
 from tfpartial.databases.stored_values import annotated_labels
 from tfpartial.errors import Faults, InputError, join_names
 from tfpartial.labels import LabelSpace
-from tfpartial.records.case_list import read_cases_file
+from tfpartial.records.cases_file import read_cases_file
 from tfpartial.records.store import RecordStore
 
 log = logging.getLogger(__name__)
