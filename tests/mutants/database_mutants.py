@@ -12,9 +12,9 @@ import pytest
 
 from tfpartial.databases import Case, declared
 from tfpartial.errors import InputError
+from tfpartial.records.cases_file import CaseEntry
 from tfpartial.scans import Volume
 from tfrecords_builder import build, scan_cache
-from tfrecords_builder.duplicates import ScanIdentity
 
 # As in public code: a table of protocols, looked up by a piece of a path.
 PROTOCOLS = {
@@ -54,13 +54,13 @@ def database_from_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _compare(
     monkeypatch: pytest.MonkeyPatch,
-    groups_of: Callable[[list[ScanIdentity]], Mapping[str, list[ScanIdentity]]],
+    groups_of: Callable[[list[CaseEntry]], Mapping[str, list[CaseEntry]]],
 ) -> None:
     """Look for duplicates within each group only."""
     real = build.check_duplicates
 
-    def check(identities: Iterable[ScanIdentity]) -> list[str]:
-        groups = groups_of(list(identities)).values()
+    def check(cases: Iterable[CaseEntry]) -> list[str]:
+        groups = groups_of(list(cases)).values()
         return list(itertools.chain.from_iterable(map(real, groups)))
 
     monkeypatch.setattr(build, "check_duplicates", check)
@@ -76,10 +76,8 @@ def duplicates_within_database(monkeypatch: pytest.MonkeyPatch) -> None:
     _compare(monkeypatch, lambda found: _grouped(found, "database"))
 
 
-def _grouped(
-    found: list[ScanIdentity], key: str
-) -> dict[str, list[ScanIdentity]]:
-    groups: dict[str, list[ScanIdentity]] = {}
+def _grouped(found: list[CaseEntry], key: str) -> dict[str, list[CaseEntry]]:
+    groups: dict[str, list[CaseEntry]] = {}
     for scan in found:
         groups.setdefault(getattr(scan, key), []).append(scan)
     return groups
@@ -89,9 +87,9 @@ def duplicates_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan on both sides of the split is a warning."""
     real = build.check_duplicates
 
-    def check(identities: Iterable[ScanIdentity]) -> list[str]:
+    def check(cases: Iterable[CaseEntry]) -> list[str]:
         try:
-            return real(identities)
+            return real(cases)
         except InputError as error:
             return list(error.faults)
 

@@ -198,7 +198,7 @@ def test_a_folder_with_something_else_is_left_alone(
     text = refused(experiment, run, target, segmented)
     assert "found thesis.txt" in text
     text = refused(experiment, run, otherwise_split, segmented)
-    assert "expected pseudo-labelled records, found built ones" in text
+    assert "expected pseudo-labelled records, found 'built'" in text
 
 
 def test_built_and_pseudo_labelled_records_do_not_replace_each_other(
@@ -207,7 +207,7 @@ def test_built_and_pseudo_labelled_records_do_not_replace_each_other(
     target = pseudo_label(experiment, run, tmp_path / "pl")
     before = (target / "some" / "1.0.0" / "cases.json").read_bytes()
     onto = experiment_of(folder, records_dir=str(target))
-    with pytest.raises(InputError, match="found pseudo-labelled ones"):
+    with pytest.raises(InputError, match="found 'pseudo-labelled'"):
         build_records(onto)
     # fit builds the phantom's records, but not over these.
     phantom = Phantom(path=str(tmp_path / "phantom"))
