@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +27,7 @@ from tfpartial.runs.loaded_run import network_of
 from tfpartial.runs.run_dir import claim_run_dir, hash_of_records
 from tfpartial.training import schedules
 from tfpartial.training.callbacks.checkpoints import Checkpoints
+from tfpartial.training.callbacks.run_progress import RunProgress
 from tfpartial.training.callbacks.tensorboard_log import TensorBoardLog
 from tfpartial.training.callbacks.validation import (
     WholeScanValidation,
@@ -119,6 +119,8 @@ def _train(
     )
     # What they write is on disk before the checkpoint that follows it.
     callbacks = [*_observers(experiment, stores, run_dir, worker), checkpoints]
+    if worker == 0:
+        callbacks.append(RunProgress(experiment.fit.epochs, per_epoch, step))
     try:
         model.fit(
             dataset,
@@ -127,7 +129,7 @@ def _train(
             steps_per_epoch=per_epoch,
             callbacks=callbacks,
             shuffle=False,  # the data of a step is decided already
-            verbose=_verbosity(worker),
+            verbose=0,
         )
     except tf.errors.OpError:
         # What went wrong while reading a patch arrives as TensorFlow's error.
@@ -309,10 +311,3 @@ def _say_plan(
     )
     if step:
         log.info("resuming after step %d", step)
-
-
-def _verbosity(worker: int) -> int:
-    """Keras' `verbose`: bar on a terminal, a line an epoch otherwise."""
-    if worker:
-        return 0
-    return 1 if os.isatty(1) else 2

@@ -1,1 +1,1 @@
-"""What watches a training: checkpoints, TensorBoard, whole-scan validation."""
+"""What watches a training: checkpoints, TensorBoard, validation, progress."""

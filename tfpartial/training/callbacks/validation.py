@@ -229,7 +229,7 @@ class WholeScanValidation(keras.callbacks.Callback):
         for kind in ("student", "teacher"):
             if kind in entry and entry[kind]["mean"] is not None:
                 print(
-                    f"\nwhole-scan validation, {kind}: mean Dice "
+                    f"whole-scan validation, {kind}: mean Dice "
                     f"{entry[kind]['mean']:.3f} over {len(entry[kind]['n'])} "
                     f"labels of {len(self.scans)} scans"
                 )
