@@ -60,6 +60,52 @@ def test_what_cannot_be_meant_is_refused(
     assert expected in "\n".join(caught.value.faults)
 
 
+def one_system(*overrides: str, **fields: str) -> dict[str, Any]:
+    """Return the fields of a comparison of SL1 alone."""
+    system = {"name": "SL1", "databases": "full", "overrides": [*overrides]}
+    return {"systems": [system | fields], "tables": {"systems": ["SL1"]}}
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("fit.epoch=3", "'fit.epoch'"),
+        ("fit.epochs=0", "found 0"),
+        ("fit.epochs", "'fit.epochs'"),
+        ("sampling.weights.phantom_side=1", "phantom_side"),
+        *((f"{field}={value}", f"'{field}'") for field, value in (
+            ("seed", "7"), ("run_dir", "x"), ("records_dir", "x"),
+            ("preprocess.spacing_mm", "[9, 9, 9]"), ("build.workers", "9"),
+            ("evaluate.tolerance_mm", "9"), ("fit.teacher", "true"),
+            ("predict.network", "teacher"),
+        )),
+    ],
+)  # fmt: skip
+def test_what_a_system_cannot_override(
+    tmp_path: Path, override: str, named: str
+) -> None:
+    """A misspelt field, a wrong value, and what the comparison decides."""
+    path = changed(tmp_path, **one_system(override))
+    with pytest.raises(InputError) as caught:
+        load_comparison(path)
+    (fault,) = caught.value.faults
+    assert "system 'SL1'" in fault
+    assert named.split(".")[0] in fault
+
+
+def test_an_overridden_network_has_its_own_number_of_stages(
+    tmp_path: Path,
+) -> None:
+    """Of 5 hidden stages 3 have the rates of all_but_first_two."""
+    smaller = "network.filters=[4, 8, 8]"
+    place = {"dropout": "all_but_first_two"}
+    path = changed(tmp_path, **one_system(smaller, **place))
+    with pytest.raises(InputError, match="SL1.*expected 3 rates.*found 5"):
+        load_comparison(path)
+    fields = one_system(smaller, "network.dropout=[0.1, 0.1]", **place)
+    load_comparison(changed(tmp_path, **fields))
+
+
 def test_fields_of_a_system_can_be_overridden(tmp_path: Path) -> None:
     path = changed(tmp_path)
     comparison, experiment = load_comparison(
@@ -84,12 +130,6 @@ def test_what_decides_a_training() -> None:
                   "databases.0.exclude=[supine_01]"):  # fmt: skip
         other = load_experiment(CONFIGS / "phantom.yaml", [field])
         assert deciding_fields(other) != before, field
-
-
-def test_a_field_that_came_later_decides_only_when_it_is_used() -> None:
-    """Comparisons begun before it existed keep the hash of their runs."""
-    experiment = load_experiment(CONFIGS / "phantom.yaml")
-    assert "deterministic" not in deciding_fields(experiment)["fit"]
 
 
 def test_stages_of_the_networks() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tfpartial.comparison.declare import Comparison
-from tfpartial.comparison.plan import plan_runs, run_of, slug
+from tfpartial.comparison.declare import Comparison, System
+from tfpartial.comparison.plan import Run, plan_runs, run_of, slug
 from tfpartial.config import Experiment
 
 Declared = tuple[Comparison, Experiment]
@@ -84,6 +84,42 @@ def test_the_network_used_is_the_systems(declared: Declared) -> None:
     changed = base.model_copy(update={"predict": predict})
     run = run_of(plan_runs(comparison, changed), "SL1", 0)
     assert run.experiment.predict.network == "student"
+
+
+def with_systems(declared: Declared, *systems: System) -> list[Run]:
+    """Return the runs of a comparison of other systems."""
+    comparison, base = declared
+    changed = comparison.model_copy(update={"systems": list(systems)})
+    return plan_runs(changed, base)
+
+
+def test_any_field_can_make_a_system(declared: Declared) -> None:
+    """Of the override and nothing else: field by field."""
+    ace = declared[0].system("ACE")
+    wide = ace.model_copy(
+        update={"name": "wide", "overrides": ("network.filters=[16, 8, 8]",
+                                              "fit.epochs=5")}
+    )  # fmt: skip
+    plain, other = (
+        run_of(with_systems(declared, ace, wide), name, 0).experiment
+        for name in ("ACE", "wide")
+    )
+    assert other.network.filters == [16, 8, 8]
+    before, after = flat(plain.model_dump()), flat(other.model_dump())
+    assert {n for n in before if before[n] != after[n]} == {
+        "network.filters", "fit.epochs", "run_dir"
+    }  # fmt: skip
+
+
+def test_systems_share_a_run_only_with_equal_overrides(
+    declared: Declared,
+) -> None:
+    mt, mts = (declared[0].system(name) for name in ("MT", "MTs+"))
+    changed = {"overrides": ("fit.epochs=5",)}
+    runs = with_systems(declared, mt, mts.model_copy(update=changed))
+    assert [run.systems for run in runs[:2]] == [("MT",), ("MTs+",)]
+    both = (s.model_copy(update=changed) for s in (mt, mts))
+    assert with_systems(declared, *both)[0].systems == ("MT", "MTs+")
 
 
 def test_nothing_else_differs(declared: Declared) -> None:

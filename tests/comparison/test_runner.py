@@ -21,8 +21,10 @@ from tfpartial.comparison.declare import Comparison
 from tfpartial.comparison.plan import Run, plan_runs, run_of
 from tfpartial.comparison.run import runner as runner_module
 from tfpartial.comparison.run.journal import (
+    FINISHED_FILE,
+    JOURNAL_FILE,
     Journal,
-    journal_path,
+    is_finished,
     open_journal,
     training_key,
 )
@@ -41,7 +43,11 @@ PROGRAM = """
 import os, sys
 with open(sys.argv[1], "a") as file:
     print(sys.argv[2], len(os.sched_getaffinity(0)), file=file)
-if sys.argv[2] in sys.argv[3:]:
+for folder in sys.argv[3].split(","):
+    os.makedirs(folder, exist_ok=True)
+    for name in ("scores.csv", "evaluation.json"):
+        open(os.path.join(folder, name), "w").close()
+if sys.argv[2] in sys.argv[4:]:
     print("error: no such luck", file=sys.stderr)
     sys.exit(2)
 """
@@ -54,8 +60,9 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict:
 
     def commands(run: Run, comparison: Comparison, config: Path) -> Iterator:
         assert config.is_file()
+        folders = ",".join(str(run.predictions(n)) for n in run.networks)
         yield "fit", [sys.executable, "-c", PROGRAM, str(state["notes"]),
-                      run.name, *state["failing"]]  # fmt: skip
+                      run.name, folders, *state["failing"]]  # fmt: skip
 
     monkeypatch.setattr(runner_module, "commands_of", commands)
     return state
@@ -115,14 +122,13 @@ def test_trained_runs_of_other_settings_are_refused_before_anything(
     make(declared).run()
     comparison, base = declared
     changed = plan_runs(comparison, refit(base, epochs=2))
-    for run in changed[:2]:
-        run.folder.mkdir(parents=True)
-        (run.folder / "config.yaml").touch()
-    before = journal_path(comparison, changed[0]).read_bytes()
+    for run in changed[2:]:
+        shutil.rmtree(run.folder)
+    before = (changed[0].folder / FINISHED_FILE).read_bytes()
     with pytest.raises(InputError, match="found one of others") as caught:
         Runner(comparison, changed)
     assert len(caught.value.faults) == 2
-    assert journal_path(comparison, changed[0]).read_bytes() == before
+    assert (changed[0].folder / FINISHED_FILE).read_bytes() == before
 
 
 def test_another_evaluation_keeps_the_training_and_its_cost(
@@ -133,69 +139,67 @@ def test_another_evaluation_keeps_the_training_and_its_cost(
     options = base.predict.model_copy(update={"overlap": 0.75})
     changed = base.model_copy(update={"predict": options})
     run = plan_runs(comparison, changed)[0]
-    seconds = open_journal(*[comparison, plan_runs(*declared)[0]]).fit_seconds
-    journal = open_journal(comparison, run)
-    assert not journal.finished
-    assert journal.fit_seconds == seconds
+    assert not is_finished(comparison, run)
+    assert open_journal(run).seconds["fit"] > 0
     elsewhere = comparison.model_copy(update={"split": "validation"})
-    assert not open_journal(elsewhere, plan_runs(*declared)[0]).finished
+    assert not is_finished(elsewhere, plan_runs(*declared)[0])
     workers = base.evaluate.model_copy(update={"workers": 7})
     same = base.model_copy(update={"evaluate": workers})
-    assert open_journal(comparison, plan_runs(comparison, same)[0]).finished
+    assert is_finished(comparison, plan_runs(comparison, same)[0])
 
 
-def test_an_interrupted_run_says_so(declared: Declared) -> None:
-    comparison, _ = declared
+def test_scores_that_were_changed_are_made_again(
+    declared: Declared, fake: dict
+) -> None:
+    make(declared).run()
     run = plan_runs(*declared)[0]
-    journal = open_journal(comparison, run)
-    journal.stage = "fit"
-    journal.write(journal_path(comparison, run))
-    again = open_journal(comparison, run)
-    assert again.interrupted
-    assert not again.finished
-    assert again.fit_seconds is None  # not a number that is too small
-    assert again.total_seconds is None
-    failed = Journal(
-        again.training, again.evaluation, {"fit": 2.0}, stage="fit", error="no"
-    )
-    failed.write(journal_path(comparison, run))
-    assert not open_journal(comparison, run).interrupted
-    # A training that had ended keeps its seconds.
-    later = Journal(
-        again.training, again.evaluation, {"fit": 2.0}, stage="predict student"
-    )
-    later.write(journal_path(comparison, run))
-    assert open_journal(comparison, run).fit_seconds == 2.0
+    fake["notes"].unlink()
+    (run.predictions("student") / "scores.csv").write_text("better ones")
+    make(declared).run()
+    assert noted(fake) == [run.name]
+    assert is_finished(declared[0], run)
 
 
-def test_a_journal_that_cannot_be_read_is_begun_anew(
+def test_the_seconds_of_a_killed_training_are_not_known(
     declared: Declared,
 ) -> None:
-    path = journal_path(declared[0], plan_runs(*declared)[0])
-    path.parent.mkdir(parents=True)
-    good = open_journal(declared[0], plan_runs(*declared)[0])
-    good.finished, good.seconds = True, {"fit": 60.5}
-    good.write(path)
-    assert open_journal(declared[0], plan_runs(*declared)[0]) == good
-    content = json.loads(path.read_text())
-    no_sum = {k: v for k, v in content.items() if k != "sha256"}
-    for text in (
+    run = plan_runs(*declared)[0]
+    open_journal(run).begin("fit", run)  # and killed
+    journal = open_journal(run)
+    assert journal.total_seconds is None  # not a number that is too small
+    journal.end("fit", 2.0, run)
+    assert open_journal(run).seconds == {"fit": None}
+    # A training that had ended keeps its seconds, all its attempts together.
+    other = plan_runs(*declared)[1]
+    for seconds in (1.5, 0.5):  # the first failed
+        open_journal(other).end("fit", seconds, other)
+    assert open_journal(other).total_seconds == 2.0
+    open_journal(other).begin("predict student", other)
+    assert open_journal(other).seconds == {"fit": 2.0, "predict student": None}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "{",
-        '{"key": "of another version"}',
+        '{"seconds": 3}',
         "[" * 100_000,
-        json.dumps(content | {"seconds": {"fit": 1.0}}),
-        json.dumps(no_sum | {"seconds": {"fit": "long"}}),
-        json.dumps(no_sum | {"seconds": {"fit": -1}}),
-        json.dumps(no_sum | {"finished": "perhaps"}),
-    ):
-        path.write_text(text)
-        journal = open_journal(declared[0], plan_runs(*declared)[0])
-        assert not journal.finished
-    path.write_text(json.dumps(no_sum))  # of before they had a checksum
-    assert open_journal(declared[0], plan_runs(*declared)[0]) == good
+        '{"seconds": {"fit": "long"}}',
+        '{"seconds": {"fit": -1}}',
+    ],
+)
+def test_a_journal_that_cannot_be_read_knows_no_cost(
+    declared: Declared, text: str
+) -> None:
+    run = plan_runs(*declared)[0]
+    assert open_journal(run).seconds == {}
+    run.folder.mkdir(parents=True)
+    (run.folder / JOURNAL_FILE).write_text(text)
+    assert open_journal(run).seconds == {"fit": None}
 
 
-def test_missing_records_are_a_message(declared: Declared) -> None:
+def test_missing_records_are_a_message(declared: Declared, fake: dict) -> None:
+    make(declared).run()
     shutil.rmtree(declared[1].records_dir)
     with pytest.raises(InputError, match="expected records, found none"):
         make(declared)
@@ -241,9 +245,7 @@ def test_the_reason_is_that_of_the_last_attempt(
 def test_seconds_and_logs_are_kept(declared: Declared, fake: dict) -> None:
     make(declared).run()
     run = plan_runs(*declared)[0]
-    path = journal_path(declared[0], run)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    assert content["finished"]
+    content = json.loads((run.folder / JOURNAL_FILE).read_text("utf-8"))
     assert content["seconds"]["fit"] > 0
     log = Path(declared[0].output_dir) / "logs" / f"{run.name}.log"
     assert log.read_text(encoding="utf-8").lstrip().startswith("$ ")
@@ -334,15 +336,17 @@ def test_the_time_left_is_the_mean_times_the_rounds(
 
 
 def test_the_time_left_knows_what_earlier_calls_finished(
-    declared: Declared, fake: dict, caplog: pytest.LogCaptureFixture
+    declared: Declared, fake: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO)
     runs = plan_runs(*declared)
-    for run, seconds in [(runs[0], 600.0), (runs[1], None)]:
-        journal = open_journal(declared[0], run)
-        journal.finished, journal.interrupted = True, seconds is None
-        journal.seconds = {"fit": (seconds or 1.0) - 1.0, "predict": 1.0}
-        journal.write(journal_path(declared[0], run))
+    make(declared).run()
+    for run in runs[2:]:
+        (run.folder / FINISHED_FILE).unlink()
+    known = {runs[0].name: {"fit": 599.0, "predict": 1.0},
+             runs[1].name: {"fit": None, "predict": 1.0}}  # fmt: skip
+    monkeypatch.setattr(
+        runner_module, "open_journal", lambda run: Journal(known[run.name])
+    )
     runner = make(declared)
     left = runner._progress.seconds_left()
     assert left == 600.0 * (len(runs) - 2)

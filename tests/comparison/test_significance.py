@@ -14,12 +14,12 @@ from tfpartial.comparison.statistics.significance import (
     EXACT_UP_TO,
     FEWEST_FOR_5_PERCENT,
     bootstrap_interval,
-    compare,
+    compare_pairs,
+    correct_by_holm,
     holm,
     paired_differences,
     paired_wilcoxon,
     rank_biserial,
-    with_holm,
 )
 
 NAN = math.nan
@@ -131,7 +131,7 @@ def test_wrong_input_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shapes \(2,\) and \(3,\)"):
         paired_wilcoxon([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match="finite"):
-        compare([1, math.inf], [1, 2])
+        compare_pairs([1, math.inf], [1, 2])
 
 
 def test_holm_by_hand() -> None:
@@ -246,7 +246,7 @@ def test_bootstrap_of_nearly_degenerate_differences(
 def test_comparison_pairs_out_patients_without_a_value() -> None:
     system = [0.9, NAN, 0.8, 0.7, 0.5]
     baseline = [0.8, 0.1, 0.6, NAN, 0.5]
-    found = compare(system, baseline)
+    found = compare_pairs(system, baseline)
     assert (found.n, found.nonzero) == (3, 2)
     assert found.mean_difference == pytest.approx((0.1 + 0.2 + 0) / 3)
     assert found.p == found.p_holm == 2 * 1 / 4
@@ -255,13 +255,13 @@ def test_comparison_pairs_out_patients_without_a_value() -> None:
 
 
 def test_comparison_of_nothing() -> None:
-    found = compare([NAN], [0.5])
+    found = compare_pairs([NAN], [0.5])
     assert (found.n, found.nonzero) == (0, 0)
     assert math.isnan(found.mean_difference)
     assert math.isnan(found.p)
 
 
 def test_correction_keeps_everything_else() -> None:
-    one = compare(np.arange(1, 7) / 10, np.zeros(6))
-    both = with_holm([one, one])
+    one = compare_pairs(np.arange(1, 7) / 10, np.zeros(6))
+    both = correct_by_holm([one, one])
     assert both == [replace(one, p_holm=2 * one.p)] * 2

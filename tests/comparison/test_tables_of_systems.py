@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import re
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from tfpartial.comparison.statistics.significance import Bootstrap, Comparison
-from tfpartial.comparison.statistics.systems_file import read_systems_table
+from tfpartial.comparison.statistics.significance import (
+    Bootstrap,
+    PairedComparison,
+)
 from tfpartial.comparison.statistics.systems_table import (
     Cell,
     Cost,
@@ -39,13 +42,17 @@ ROWS = (
 )
 
 
-def comparison(p_holm: float, effect: float, nonzero: int = 16) -> Comparison:
-    return Comparison(
+def comparison(
+    p_holm: float, effect: float, nonzero: int = 16
+) -> PairedComparison:
+    return PairedComparison(
         16, nonzero, effect / 10, p_holm / 8, p_holm, effect, -0.012, 0.034
     )
 
 
-def cell(mean: float, found: Comparison | None = None, n: int = 16) -> Cell:
+def cell(
+    mean: float, found: PairedComparison | None = None, n: int = 16
+) -> Cell:
     return Cell(mean, 0.003, 3, n, found)
 
 
@@ -157,9 +164,9 @@ def test_one_seed_has_no_spread_and_no_run_no_value() -> None:
 
 
 def test_caption_says_what_the_numbers_rest_on() -> None:
-    text = caption(TABLE, "OpenKBP")
+    text = caption(TABLE)
     for needed in (
-        "OpenKBP. Dice in %",
+        "Dice in %",
         "3 seeds (0, 1, 2)",
         "16 in all",
         "* better, † worse than SL1 at p < 0.05",
@@ -230,7 +237,7 @@ def test_comparisons_by_hand() -> None:
 
 
 def test_alias_and_empty_comparisons_have_no_line() -> None:
-    nothing = Comparison(0, 0, NAN, NAN, NAN, NAN, NAN, NAN)
+    nothing = PairedComparison(0, 0, NAN, NAN, NAN, NAN, NAN, NAN)
     cells = tuple(replace(c, comparison=nothing) for c in BASE.cells)
     table = replace(
         TABLE,
@@ -305,7 +312,7 @@ def test_escapes() -> None:
 def test_latex_compiles(tmp_path: Path) -> None:
     odd = replace(BETTER, name=r"a_b\{c}~^#$%|<é")
     table = replace(TABLE, columns=(BASE, odd), left_out=("l+r & 5 %",))
-    (tmp_path / "a.tex").write_text(systems_table(table, "latex", "A_1"))
+    (tmp_path / "a.tex").write_text(systems_table(table, "latex"))
     (tmp_path / "b.tex").write_text(comparisons_table(table, "latex"))
     (tmp_path / "main.tex").write_text(
         r"\documentclass{article}\usepackage{booktabs,longtable}"
@@ -323,20 +330,35 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 
 def test_files_of_a_table(tmp_path: Path) -> None:
-    written = write_systems_tables(TABLE, tmp_path / "new", "paper", "Title")
-    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(
-        p.name for p in written
-    )
-    assert [p.name for p in written] == [
+    write_systems_tables(TABLE, tmp_path / "new", "paper")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {
         "paper.md",
         "paper.tex",
         "paper.csv",
         "paper_comparisons.tex",
         "paper_comparisons.csv",
         "paper.json",
-    ]
+    }
     text = (tmp_path / "new" / "paper.md").read_text()
-    assert systems_table(TABLE, "markdown", "Title") in text
+    assert systems_table(TABLE, "markdown") in text
     assert comparisons_table(TABLE) in text
-    back = read_systems_table(tmp_path / "new" / "paper.json")
-    assert repr(back) == repr(TABLE)
+
+
+def test_json_is_strict_and_holds_every_number(tmp_path: Path) -> None:
+    """NaN, which JSON lacks, is null."""
+    alone = tuple(replace(c, spread=NAN) for c in BASE.cells)
+    table = replace(TABLE, columns=(replace(BASE, cells=alone), BETTER))
+    write_systems_tables(table, tmp_path, "paper")
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    text = (tmp_path / "paper.json").read_text()
+    content = json.loads(text, parse_constant=refuse)
+    assert "sample standard deviation" in content["definitions"]["spread"]
+    first, second = content["columns"]
+    assert first["cost"] == {"seconds": 300.4, "patches": 4000}
+    assert first["cells"][0]["spread"] is None
+    tested = BETTER.cells[0].comparison
+    assert tested is not None
+    assert second["cells"][0]["comparison"] == asdict(tested)

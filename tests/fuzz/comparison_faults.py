@@ -16,11 +16,15 @@ from fuzz import config_faults
 from fuzz.corpus import Fault, Mutate, Reader, flip_bits, replace_by_other
 from fuzz.documents import json_faults, parent_of, places
 from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.finished_runs import FinishedRun, build_table
 from tfpartial.comparison.load import load_comparison
-from tfpartial.comparison.plan import Run, plan_runs
-from tfpartial.comparison.results import curve_points
-from tfpartial.comparison.run.journal import journal_path, open_journal
-from tfpartial.comparison.scores import table_of
+from tfpartial.comparison.plan import plan_runs
+from tfpartial.comparison.results import read_curve_points
+from tfpartial.comparison.run.journal import (
+    is_finished,
+    mark_finished,
+    open_journal,
+)
 from tfpartial.config import Experiment
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
@@ -70,7 +74,9 @@ def prepare(folder: Path) -> None:
         ]
         (run.folder / "validation.json").write_text(json.dumps(history))
         (run.folder / "config.yaml").write_text("{}")
-        _finish(comparison, run)
+        for stage, seconds in (("fit", 61.5), ("predict", 2.25)):
+            open_journal(run).end(stage, seconds, run)
+        mark_finished(comparison, run)
     shutil.copytree(folder / "compared" / "runs", folder / "made")
 
 
@@ -80,12 +86,6 @@ def _declared(folder: Path) -> tuple[Comparison, Experiment]:
         [f"output_dir={folder / 'compared'}",
          f"experiment.records_dir={folder / 'records'}"],
     )  # fmt: skip
-
-
-def _finish(comparison: Comparison, run: Run) -> None:
-    journal = open_journal(comparison, run)
-    journal.seconds, journal.finished = {"fit": 61.5, "predict": 2.25}, True
-    journal.write(journal_path(comparison, run))
 
 
 def read(folder: Path) -> list[Any]:
@@ -98,12 +98,12 @@ def read(folder: Path) -> list[Any]:
 def _table(comparison: Comparison, base: Experiment, made: Path) -> list[Any]:
     runs = plan_runs(comparison, base)
     for run in runs:
-        if not open_journal(comparison, run).finished:
+        if not is_finished(comparison, run):
             shutil.rmtree(run.folder)
             shutil.copytree(made / run.name, run.folder)
-            _finish(comparison, run)
-        curve_points(run.folder / "validation.json", "student")
-    table = table_of(comparison, base, runs, ["SL1", "ACE"])
+        read_curve_points(run.folder / "validation.json", "student")
+    finished = [FinishedRun.read(run) for run in runs]
+    table = build_table(comparison, base, finished, ["SL1", "ACE"])
     return [repr(column) for column in table.columns]
 
 
@@ -125,21 +125,6 @@ def _of_scores(change: Callable[[Path, random.Random], None]) -> Mutate:
 def _truncated(path: Path, draw: random.Random) -> None:
     data = path.read_bytes()
     path.write_bytes(data[: draw.randrange(len(data) - 1)])
-
-
-def _without_hash(
-    change: Callable[[Path, random.Random], None],
-) -> Callable[[Path, random.Random], None]:
-    """Change scores of before they had a hash."""
-
-    def changed(path: Path, draw: random.Random) -> None:
-        summary = path.with_name("evaluation.json")
-        content = json.loads(summary.read_text(encoding="utf-8"))
-        del content["scores_sha256"]
-        summary.write_text(json.dumps(content), encoding="utf-8")
-        change(path, draw)
-
-    return changed
 
 
 def _cells(path: Path, draw: random.Random) -> None:
@@ -171,7 +156,6 @@ RESULTS = Reader(
         Fault("scores: bits flipped", _of_scores(flip_bits)),
         Fault("scores: another file", _of_scores(replace_by_other)),
         Fault("scores: cells", _of_scores(_cells)),
-        Fault("scores: cells, no hash", _of_scores(_without_hash(_cells))),
         *(
             Fault(f"{name.split('/')[-1]}: {fault.name}", fault.mutate)
             for name, free in (
@@ -182,14 +166,9 @@ RESULTS = Reader(
             for fault in json_faults(_run_file(name), free=free)
         ),
         *(
-            Fault(f"journal: {fault.name}", fault.mutate)
-            for fault in json_faults(
-                lambda folder: folder / "compared/journal/ace_seed1.json",
-                unseal=lambda found: {
-                    k: v for k, v in found.items() if k != "sha256"
-                },
-                free=("seconds",),
-            )
+            Fault(f"{name}: {fault.name}", fault.mutate)
+            for name in ("journal.json", "finished.json")
+            for fault in json_faults(_run_file(name))
         ),
     ),
 )  # fmt: skip

@@ -23,7 +23,9 @@ def missing_case_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     ) -> list[Path | None]:
         return find(folder, cases, "zero")
 
-    def score_job(job: evaluate.Job) -> tuple[list[Score], tuple[str, ...]]:
+    def score_job(
+        job: evaluate.ScoreJob,
+    ) -> tuple[list[Score], tuple[str, ...]]:
         return ([], ()) if job.prediction is None else score(job)
 
     monkeypatch.setattr(evaluate, "find_predictions", find_predictions)

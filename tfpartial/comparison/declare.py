@@ -1,8 +1,8 @@
 """What a comparison of systems declares: docs/comparison.md.
 
 A *system* is what one column of the results table names: which databases,
-which candidate table, which consistency, which dropout. A *comparison* is
-systems x seeds on one experiment.
+which candidate table, which consistency, which dropout, and any other field
+of the experiment. A *comparison* is systems x seeds on one experiment.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tfpartial.config.network import Rate
 from tfpartial.labels import Supervision
 
 DropoutPlace = Literal["last_two", "all_but_first_two"]
-Which = Literal["student", "teacher"]
+StudentOrTeacher = Literal["student", "teacher"]
 
 
 class System(Declared):
-    """One column of the table; nothing else differs between systems."""
+    """One column of the table: everything in which it may differ."""
 
     name: str = Field(min_length=1, description="heading of its column")
     databases: Literal["full", "all"] = Field(
@@ -41,7 +41,12 @@ class System(Declared):
         False, description="the Mean Teacher's term, Eq. 5"
     )
     dropout: DropoutPlace = "last_two"
-    network: Which = Field("student", description="which one is evaluated")
+    network: StudentOrTeacher = Field(
+        "student", description="which one is evaluated"
+    )
+    overrides: tuple[str, ...] = Field(
+        (), description="field=value of the experiment, for this system alone"
+    )
 
     @model_validator(mode="after")
     def _can_be_meant(self) -> System:
@@ -65,6 +70,7 @@ class System(Declared):
             self.pseudo_labels_of,
             self.consistency,
             self.dropout,
+            self.overrides,
         )
 
 

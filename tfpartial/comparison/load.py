@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tfpartial.comparison.declare import Comparison
+from tfpartial.comparison.plan import system_experiment
 from tfpartial.config.cross_checks import label_space_of
 from tfpartial.config.experiment import Experiment
 from tfpartial.config.load import (
@@ -56,6 +57,7 @@ def load_comparison(
         ],
     )
     _check_names(comparison, experiment, path)
+    _check_systems(comparison, experiment, path)
     return comparison, experiment
 
 
@@ -113,14 +115,31 @@ def _check_names(
                     f"'{source}', which needs pseudo-labels itself."
                 )
         _check_full(comparison, experiment, path, faults)
-        stages = experiment.network.hidden_stages - 2
-        rates = len(comparison.dropout.all_but_first_two)
-        if rates != stages:
-            faults.add(
-                f"{path}: 'dropout.all_but_first_two': expected {stages} "
-                f"rates, one for each hidden stage of "
-                f"'{experiment.network.name}' but the first two, found {rates}."
-            )
+
+
+def _check_systems(
+    comparison: Comparison, experiment: Experiment, path: Path
+) -> None:
+    """Check what each system makes of the experiment, before hours of work."""
+    rates = comparison.dropout.all_but_first_two
+    with Faults() as faults:
+        for system in comparison.systems:
+            where = f"{path}: system '{system.name}'"
+            try:
+                network = system_experiment(
+                    comparison, experiment, system, comparison.seeds[0]
+                ).network
+            except InputError as error:
+                for fault in error.faults:
+                    faults.add(f"{where}: {fault}")
+                continue
+            stages = network.hidden_stages - 2
+            if network.dropout == rates and len(rates) != stages:
+                faults.add(
+                    f"{where}: 'dropout.all_but_first_two': expected {stages} "
+                    f"rates, one for each hidden stage of '{network.name}' but "
+                    f"the first two, found {len(rates)}."
+                )
 
 
 def _check_full(

@@ -8,11 +8,30 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from tfpartial.comparison.declare import Comparison, System, Which
+from tfpartial.comparison.declare import Comparison, StudentOrTeacher, System
 from tfpartial.config import Experiment
+from tfpartial.config.load import override_experiment
+from tfpartial.errors import Faults
+
+_FOR_ALL = "the 'overrides' of the comparison: all systems share it"
+# What a system's overrides must leave alone, and where it belongs instead.
+_DECIDED_ELSEWHERE = {
+    "seed": "'seeds' of the comparison",
+    "run_dir": "'output_dir' of the comparison",
+    "records_dir": "'output_dir' of the comparison",
+    "label_space": _FOR_ALL,
+    "databases": _FOR_ALL,
+    "phantom": _FOR_ALL,
+    "preprocess": _FOR_ALL,
+    "build": _FOR_ALL,
+    "evaluate": _FOR_ALL,
+    "fit.teacher": "'consistency' of the system",
+    "predict.network": "'network' of the system",
+}
 
 
 @dataclass(frozen=True)
@@ -34,9 +53,9 @@ class Run:
     systems: tuple[str, ...]
     seed: int
     experiment: Experiment
-    networks: tuple[Which, ...]
+    networks: tuple[StudentOrTeacher, ...]
     source: Run | None
-    source_network: Which | None
+    source_network: StudentOrTeacher | None
     source_records_dir: str
 
     @property
@@ -44,7 +63,7 @@ class Run:
         """The run directory."""
         return Path(self.experiment.run_dir)
 
-    def predictions(self, network: Which) -> Path:
+    def predictions(self, network: StudentOrTeacher) -> Path:
         """Where the label maps and scores of a network go."""
         return self.folder / "predictions" / network
 
@@ -59,7 +78,9 @@ def plan_runs(comparison: Comparison, base: Experiment) -> list[Run]:
     runs: list[Run] = []
     for seed in comparison.seeds:
         of_system: dict[str, Run] = {}
-        for system in _sources_first(comparison.systems):
+        for system in sorted(
+            comparison.systems, key=lambda s: s.pseudo_labels_of is not None
+        ):
             if system.name in of_system:
                 continue
             source = of_system.get(system.pseudo_labels_of or "")
@@ -81,7 +102,12 @@ def system_experiment(
 
     Changed are: seed, weights of databases (0 where a system leaves them
     out), supervision of the partially annotated ones, teacher on or off,
-    dropout of the last stages, and which network is used. Nothing else.
+    dropout of the last stages, which network is used; then what the system
+    overrides. Nothing else.
+
+    Raises:
+        InputError: an override that is no field, has no possible value, or
+            changes what the comparison decides.
     """
     partial = comparison.partial if system.databases == "all" else []
     used = [*comparison.full, *partial]
@@ -99,14 +125,33 @@ def system_experiment(
         },
     }
     dropout = getattr(comparison.dropout, system.dropout)
-    return _changed(
+    experiment = _replace(
         base,
         seed=seed,
-        sampling=_changed(base.sampling, **sampling),
-        network=_changed(base.network, dropout=dropout),
-        fit=_changed(base.fit, teacher=system.consistency),
-        predict=_changed(base.predict, network=system.network),
+        sampling=_replace(base.sampling, **sampling),
+        network=_replace(base.network, dropout=dropout),
+        fit=_replace(base.fit, teacher=system.consistency),
+        predict=_replace(base.predict, network=system.network),
     )
+    if not system.overrides:
+        return experiment
+    changed = override_experiment(
+        experiment, system.overrides, Path(comparison.experiment)
+    )
+    _check_decided(experiment, changed)
+    return changed
+
+
+def _check_decided(experiment: Experiment, changed: Experiment) -> None:
+    """Refuse overrides of what another field of the comparison decides."""
+    with Faults() as faults:
+        for field, place in _DECIDED_ELSEWHERE.items():
+            value = attrgetter(field)
+            if value(changed) != value(experiment):
+                faults.add(
+                    f"overrides: expected '{field}' to stay as it is, found "
+                    f"it changed. Set it by {place}."
+                )
 
 
 def _run(
@@ -120,7 +165,7 @@ def _run(
     alike = [s for s in comparison.systems if s.training == system.training]
     output = Path(comparison.output_dir)
     name = f"{slug(system.name)}_seed{seed}"
-    experiment = _changed(
+    experiment = _replace(
         system_experiment(comparison, base, system, seed),
         run_dir=str(output / "runs" / name),
         records_dir=base.records_dir
@@ -147,11 +192,7 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text).strip("_")
 
 
-def _sources_first(systems: list[System]) -> list[System]:
-    return sorted(systems, key=lambda s: s.pseudo_labels_of is not None)
-
-
-def _changed(model: Any, **fields: Any) -> Any:
+def _replace(model: Any, **fields: Any) -> Any:
     """Return a declared model with other fields, checked like from a file."""
     before = {name: getattr(model, name) for name in type(model).model_fields}
     return type(model).model_validate(before | fields)

@@ -7,18 +7,17 @@ scores per case, learning curves, the figure of predictions.
 
 from __future__ import annotations
 
-import csv
-import io
-import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tfpartial.comparison.declare import Comparison
 from tfpartial.comparison.figures.curves import write_learning_curves
 from tfpartial.comparison.figures.systems import ScanRow, write_systems_figure
+from tfpartial.comparison.finished_runs import FinishedRun, build_table
 from tfpartial.comparison.plan import Run, slug
-from tfpartial.comparison.run.journal import open_journal
-from tfpartial.comparison.scores import table_of
+from tfpartial.comparison.run.journal import is_finished
+from tfpartial.comparison.tables.markup import csv_text
 from tfpartial.comparison.tables.systems import systems_table
 from tfpartial.comparison.tables.write import write_systems_tables
 from tfpartial.config import Experiment, label_space_of
@@ -30,13 +29,11 @@ from tfpartial.databases import (
 )
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.predictions import prediction_path
-from tfpartial.evaluation.table import SCORES_FILE, read_evaluation
+from tfpartial.evaluation.table import SCORES_FILE
 from tfpartial.files.safe_reading import read_json
 from tfpartial.files.whole_file import write_whole
 from tfpartial.metrics.groups import stored_names
 from tfpartial.scans import Volume, read_labels, turn_prone
-
-log = logging.getLogger(__name__)
 
 
 def write_results(
@@ -50,65 +47,66 @@ def write_results(
     Raises:
         InputError: no run of the baseline is finished.
     """
-    finished = [r for r in runs if open_journal(comparison, r).finished]
+    finished = [
+        FinishedRun.read(run) for run in runs if is_finished(comparison, run)
+    ]
     folder = Path(comparison.output_dir) / "results"
     folder.mkdir(parents=True, exist_ok=True)
     _copy_scores(finished, folder / "cases")
     for name, columns in comparison.tables.items():
-        table = table_of(comparison, base, finished, columns)
-        print(f"\n{systems_table(table, 'console')}")
-        write_systems_tables(table, folder, name)
+        variants: dict[str, dict[str, Any]] = {name: {}}
         if comparison.exclude:
-            table = table_of(
-                comparison, base, finished, columns, exclude=comparison.exclude
-            )
-            write_systems_tables(table, folder, f"{name}_without_excluded")
-        for database in _others(comparison, finished):
-            table = table_of(
-                comparison, base, finished, columns, database=database
-            )
-            write_systems_tables(table, folder, f"{name}_{slug(database)}")
+            excluded = {"exclude": comparison.exclude}
+            variants[f"{name}_without_excluded"] = excluded
+        for other in _find_other_databases(comparison, finished):
+            variants[f"{name}_{slug(other)}"] = {"database": other}
+        for file, options in variants.items():
+            table = build_table(comparison, base, finished, columns, **options)
+            write_systems_tables(table, folder, file)
+            if file == name:
+                print(f"\n{systems_table(table, 'console')}")
     _write_false_positives(finished, folder / "false_positives.csv")
     _write_curves(comparison, finished, folder / "curves.png")
     _write_figure(comparison, base, finished, folder / "figure.png")
     return folder
 
 
-def _others(comparison: Comparison, finished: Sequence[Run]) -> list[str]:
+def _find_other_databases(
+    comparison: Comparison, finished: Sequence[FinishedRun]
+) -> list[str]:
     """Return the other databases of which cases were evaluated."""
-    run = finished[0]
-    table = read_evaluation(run.predictions(run.networks[0]))
-    evaluated = {score.database for score in table.scores}
+    evaluated = {
+        score.database
+        for done in finished[:1]
+        for scores in done.scores.values()
+        for score in scores
+    }
     return sorted(evaluated - {comparison.database})
 
 
-def _write_false_positives(finished: Sequence[Run], path: Path) -> None:
+def _write_false_positives(finished: Sequence[FinishedRun], path: Path) -> None:
     """Count predictions of what is known to be absent (annotated, no voxel)."""
-    header = ["run", "network", "database", "label", "absent", "predicted"]
-    rows: list[list[object]] = []
-    for run in finished:
-        for network in run.networks:
-            counts: dict[tuple[str, str], list[int]] = {}
-            for score in read_evaluation(run.predictions(network)).scores:
+    rows: list[list[object]] = [
+        ["run", "network", "database", "label", "absent", "predicted"]
+    ]
+    for done in finished:
+        for network, scores in done.scores.items():
+            predicted: dict[tuple[str, str], list[bool]] = {}
+            for score in scores:
                 if score.reference_ml == 0:
-                    count = counts.setdefault(
-                        (score.database, score.label), [0, 0]
-                    )
-                    count[0] += 1
-                    count[1] += score.false_positive
+                    place = score.database, score.label
+                    predicted.setdefault(place, []).append(score.false_positive)
             rows += [
-                [run.name, network, *where, *count]
-                for where, count in counts.items()
+                [done.run.name, network, *place, len(cases), sum(cases)]
+                for place, cases in predicted.items()
             ]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_whole(path, text.getvalue())
+    write_whole(path, csv_text(rows))
 
 
-def _copy_scores(finished: Sequence[Run], folder: Path) -> None:
+def _copy_scores(finished: Sequence[FinishedRun], folder: Path) -> None:
     """Copy every score per case and label: numbers can be recomputed."""
     folder.mkdir(exist_ok=True)
-    for run in finished:
+    for run in (done.run for done in finished):
         for network in run.networks:
             name = f"{run.name}_{network}.csv"
             source = run.predictions(network) / SCORES_FILE
@@ -116,23 +114,23 @@ def _copy_scores(finished: Sequence[Run], folder: Path) -> None:
 
 
 def _write_curves(
-    comparison: Comparison, finished: Sequence[Run], path: Path
+    comparison: Comparison, finished: Sequence[FinishedRun], path: Path
 ) -> None:
     """Draw whole-scan validation over epochs, one curve per system."""
     curves: dict[str, list[tuple[int, float]]] = {}
     for system in comparison.systems:
-        for run in finished:
+        for run in (done.run for done in finished):
             history = run.folder / "validation.json"
             if system.name not in run.systems or not history.is_file():
                 continue
-            points = curve_points(history, system.network)
+            points = read_curve_points(history, system.network)
             if points:
                 curves.setdefault(system.name, []).extend(points)
     if curves:
         write_learning_curves(path, curves)
 
 
-def curve_points(history: Path, network: str) -> list[tuple[int, float]]:
+def read_curve_points(history: Path, network: str) -> list[tuple[int, float]]:
     """Return (epoch, mean Dice) of a run's validations.
 
     Raises:
@@ -157,7 +155,7 @@ def curve_points(history: Path, network: str) -> list[tuple[int, float]]:
 def _write_figure(
     comparison: Comparison,
     base: Experiment,
-    finished: Sequence[Run],
+    finished: Sequence[FinishedRun],
     path: Path,
 ) -> None:
     """Draw chosen scans: CT, reference and every system's prediction."""
@@ -184,7 +182,7 @@ def _write_figure(
 def _figure_row(
     comparison: Comparison,
     base: Experiment,
-    finished: Sequence[Run],
+    finished: Sequence[FinishedRun],
     case: Case,
 ) -> ScanRow:
     """Return one scan with the predictions of the first seed's runs."""
@@ -194,7 +192,7 @@ def _figure_row(
     affine = turn_prone(image.affine) if case.prone_turn else image.affine
     predictions = {}
     for system in comparison.systems:
-        for run in finished:
+        for run in (done.run for done in finished):
             if system.name in run.systems and run.seed == comparison.seeds[0]:
                 folder = run.predictions(system.network)
                 path = prediction_path(folder, case)

@@ -59,6 +59,28 @@ def load_experiment(
     return experiment
 
 
+def override_experiment(
+    experiment: Experiment, overrides: Sequence[str], path: Path
+) -> Experiment:
+    """Return an experiment with `a.b=value` overrides, checked like a file.
+
+    Args:
+        experiment: complete.
+        overrides: as in `load_experiment`.
+        path: where the experiment was declared; begins messages.
+
+    Raises:
+        InputError: with every fault found.
+    """
+    raw = experiment.model_dump(mode="json")
+    with Faults() as faults:
+        for override in overrides:
+            apply_override(raw, override, faults)
+    changed = validated(Experiment, raw, path)
+    check_meaning(changed, path)
+    return changed
+
+
 def write_resolved(experiment: Experiment, path: str | Path) -> None:
     """Write every field, defaults included, as YAML that loads again.
 

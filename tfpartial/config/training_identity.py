@@ -23,9 +23,6 @@ FREE_FIELDS = (
     ("databases", "path"),
     ("build", "splits", "file"),
 )
-# Fields that came later, with the value that is what the program did before.
-# At that value they are left out: what was written earlier keeps its hash.
-_LATER_FIELDS = {("fit", "deterministic"): True}
 
 
 def deciding_fields(experiment: Experiment) -> dict[str, Any]:
@@ -42,9 +39,4 @@ def _without_free(value: Any, path: tuple[str, ...]) -> Any:
         name: _without_free(item, (*path, name))
         for name, item in value.items()
         if (*path, name) not in FREE_FIELDS
-        and not _as_before((*path, name), item)
     }
-
-
-def _as_before(path: tuple[str, ...], value: Any) -> bool:
-    return path in _LATER_FIELDS and value == _LATER_FIELDS[path]

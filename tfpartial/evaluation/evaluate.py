@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoreJob:
     """One case to score; travels to a worker process.
 
     Attributes:
@@ -108,20 +108,22 @@ def evaluate_predictions(
     for warning in warnings:
         log.warning("%s", warning)
     jobs = [
-        Job(case, by_name[case.database], space, path, options.tolerance_mm)
+        ScoreJob(
+            case, by_name[case.database], space, path, options.tolerance_mm
+        )
         for case, path in zip(cases, paths, strict=True)
     ]
-    scores = _run(jobs, options.workers)
+    scores = _score_all(jobs, options.workers)
     table = EvaluationTable(
         tuple(scores),
-        _provenance(experiment, predictions_dir, split, cases),
+        _describe(experiment, predictions_dir, split, cases),
         tuple(warnings),
     )
     write_evaluation(table, out_dir or predictions_dir)
     return table
 
 
-def score_job(job: Job) -> tuple[list[Score], tuple[str, ...]]:
+def score_job(job: ScoreJob) -> tuple[list[Score], tuple[str, ...]]:
     """Return the scores of one case and its faults; one of them is empty.
 
     Faults are returned, not raised, so that all cases report theirs.
@@ -149,21 +151,21 @@ def score_job(job: Job) -> tuple[list[Score], tuple[str, ...]]:
     return scores, ()
 
 
-def _run(jobs: Sequence[Job], workers: int) -> list[Score]:
+def _score_all(jobs: Sequence[ScoreJob], workers: int) -> list[Score]:
     """Return the scores of all jobs in their order; raise all faults."""
     scores: list[Score] = []
     with Faults() as faults:
         results = run_in_order(score_job, jobs, workers)
-        for rows, found in tqdm(
+        for rows, wrong in tqdm(
             results, total=len(jobs), desc="evaluate", unit="case"
         ):
             scores += rows
-            for fault in found:
+            for fault in wrong:
                 faults.add(fault)
     return scores
 
 
-def _provenance(
+def _describe(
     experiment: Experiment,
     predictions_dir: Path,
     split: str,

@@ -89,9 +89,9 @@ def score_case(
     )
     scores = []
     for structure in structures:
-        box = _enclosing(
-            _chosen(stored_boxes, structure.inside)
-            + _chosen(predicted_boxes, structure.labels)
+        box = _enclose(
+            _select_boxes(stored_boxes, structure.inside)
+            + _select_boxes(predicted_boxes, structure.labels)
         )
         reference = structure.inside[stored[box]]
         if prediction is None:
@@ -121,7 +121,7 @@ def score_case(
     return scores
 
 
-def _chosen(boxes: Sequence[Box | None], values: np.ndarray) -> list[Box]:
+def _select_boxes(boxes: Sequence[Box | None], values: np.ndarray) -> list[Box]:
     """Return the boxes (box n is of value n + 1) of the values that are true.
 
     Background is never among them: a structure holds no label 0.
@@ -133,7 +133,7 @@ def _chosen(boxes: Sequence[Box | None], values: np.ndarray) -> list[Box]:
     ]
 
 
-def _enclosing(boxes: Sequence[Box]) -> Box:
+def _enclose(boxes: Sequence[Box]) -> Box:
     """Return the smallest box around all boxes; empty if there is none."""
     if not boxes:
         return slice(0, 0), slice(0, 0), slice(0, 0)

@@ -7,15 +7,15 @@ all, and read back equal.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from tfpartial.errors import InputError, shown
 from tfpartial.evaluation.scores import Score
@@ -29,6 +29,7 @@ OVERALL = "overall"
 # A row is about 100 bytes: two million rows.
 _MAX_SCORES_BYTES = 256 * 2**20
 _WHAT, _REMEDY = "the output of evaluate", "Run evaluate again."
+_SCORE = TypeAdapter(Score)
 DEFINITIONS = {
     "rows": "one per case and label that the case annotates; labels that the "
     "database merges are one row 'A+B': the union of their predictions "
@@ -99,10 +100,8 @@ def write_evaluation(table: EvaluationTable, out_dir: str | Path) -> None:
             for name, summary in summaries.items()
         },
     }
-    scores = _csv_text(table)
-    content["scores_sha256"] = _hash(scores)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(out_dir / SCORES_FILE, scores)
+    write_whole(out_dir / SCORES_FILE, _csv_text(table))
     write_whole(out_dir / SUMMARY_FILE, text + "\n")
 
 
@@ -110,38 +109,25 @@ def read_evaluation(out_dir: str | Path) -> EvaluationTable:
     """Read what `write_evaluation` wrote.
 
     Raises:
-        InputError: a file is missing, is not one of these, or the scores were
-            changed since.
+        InputError: a file is missing, or is not one of these.
     """
     path, summary = Path(out_dir) / SCORES_FILE, Path(out_dir) / SUMMARY_FILE
     text = read_text(path, _WHAT, _MAX_SCORES_BYTES, _REMEDY)
     content = read_json(summary, _WHAT, _REMEDY)
-    found = _hash(text)
-    if not isinstance(content, dict):
-        raise _unlike(summary, shown(content))
-    expected = content.get("scores_sha256", found)  # none: an older file
-    if expected != found:
-        raise _unlike(
-            path,
-            f"sha256 {found} where {SUMMARY_FILE} has {shown(expected)}",
-        )
     try:
-        scores = tuple(map(_score, csv.DictReader(io.StringIO(text))))
-        _check_scores(scores)
+        scores = tuple(map(_read_score, csv.DictReader(io.StringIO(text))))
     except (KeyError, ValueError, csv.Error) as error:
-        raise _unlike(path, f"other rows ({error!r})") from error
-    provenance, warnings = content.get("provenance"), content.get("warnings")
-    if not (isinstance(provenance, dict) and isinstance(warnings, list)):
-        raise _unlike(summary, shown(content))
-    return EvaluationTable(scores, provenance, tuple(warnings))
-
-
-def _unlike(path: Path, found: str) -> InputError:
-    return InputError(f"{path}: expected {_WHAT}, found {found}. {_REMEDY}")
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+        raise InputError(
+            f"{path}: expected {_WHAT}, found other rows ({error!r}). {_REMEDY}"
+        ) from error
+    try:
+        return EvaluationTable(
+            scores, dict(content["provenance"]), tuple(content["warnings"])
+        )
+    except (KeyError, TypeError, ValueError):
+        raise InputError(
+            f"{summary}: expected {_WHAT}, found {shown(content)}. {_REMEDY}"
+        ) from None
 
 
 def _csv_text(table: EvaluationTable) -> str:
@@ -163,38 +149,14 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _score(row: dict[str, str]) -> Score:
-    """Return the score of one CSV row.
+def _read_score(row: dict[str, str]) -> Score:
+    """Return the score of one CSV row; an empty cell is NaN.
 
     Raises:
-        KeyError: a column is missing.
-        ValueError: a cell is not of its column's type, or one is missing.
+        ValueError: a cell is missing, too many, or not of its column's type.
     """
-    values: dict[str, Any] = {}
-    if None in row.values() or None in row:
-        raise ValueError(f"a row of {len(row)} cells")
-    for column in fields(Score):
-        cell = row[column.name]
-        if column.type == "bool":
-            values[column.name] = {"true": True, "false": False}[cell]
-        elif column.type == "float":
-            values[column.name] = float(cell or "nan")
-        else:
-            values[column.name] = cell
-    return Score(**values)
-
-
-def _check_scores(scores: Sequence[Score]) -> None:
-    """Refuse what no evaluation writes.
-
-    Raises:
-        ValueError: a row stands twice, or a share is not in [0, 1].
-    """
-    rows = Counter((s.database, s.case, s.label) for s in scores)
-    for row, count in rows.most_common(1):
-        if count > 1:
-            raise ValueError(f"{row} stands {count} times")
-    for score in scores:
-        for share in (score.dice, score.nsd):
-            if share < 0 or share > 1:  # NaN is neither
-                raise ValueError(f"{share} as a Dice or NSD of {score.case}")
+    if None in row:
+        raise ValueError(f"a row of more than {len(row) - 1} cells")
+    return _SCORE.validate_python(
+        {name: cell if cell != "" else "nan" for name, cell in row.items()}
+    )

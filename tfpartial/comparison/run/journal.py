@@ -1,6 +1,8 @@
-"""What happened to each run: finished, failed, how long it took.
+"""Which runs are finished, and how long they took.
 
-In: starts and ends of commands. Out: `<output_dir>/journal/<run>.json`.
+In: starts and ends of commands. Out: two files in the run directory:
+`journal.json`, the seconds of each stage; once all stages are done
+`finished.json`, a stamp: made by which settings, and still whole?
 """
 
 from __future__ import annotations
@@ -17,110 +19,127 @@ from tfpartial.comparison.declare import Comparison
 from tfpartial.comparison.plan import Run
 from tfpartial.config.training_identity import deciding_fields
 from tfpartial.errors import InputError
-from tfpartial.files.safe_reading import file_hash, read_json, value_hash
+from tfpartial.evaluation.table import SCORES_FILE, SUMMARY_FILE
+from tfpartial.files.safe_reading import file_hash, read_json
+from tfpartial.files.stamp import check_stamp, write_stamp
 from tfpartial.files.whole_file import write_whole
 
-_CHECKSUM = "sha256"
+JOURNAL_FILE, FINISHED_FILE = "journal.json", "finished.json"
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass
 class Journal:
-    """The record of one run.
+    """How long the stages of one run took.
 
     Attributes:
-        training: hash of everything that decides its weights.
-        evaluation: hash of what decides its scores beyond that.
-        seconds: stage -> wall-clock seconds of all its attempts that ended,
-            failed ones included.
-        interrupted: a training was killed: its seconds are not known.
+        seconds: stage -> wall-clock seconds of all its attempts, failed ones
+            included; None: one of them was killed, so nobody knows.
         stage: the stage that is being done; None between stages.
-        finished: every stage is done.
-        error: last words of a failed stage, or None.
     """
 
-    training: str
-    evaluation: str
-    seconds: dict[str, Seconds] = field(default_factory=dict)
-    interrupted: bool = False
+    seconds: dict[str, Seconds | None] = field(default_factory=dict)
     stage: str | None = None
-    finished: bool = False
-    error: str | None = None
 
-    def write(self, path: Path) -> None:
-        """Write beside, then rename."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        content = asdict(self)
-        content[_CHECKSUM] = value_hash(content)
-        write_whole(path, json.dumps(content, indent=1))
+    def begin(self, stage: str, run: Run) -> None:
+        """Note that a stage begins."""
+        self.stage = stage
+        self._write(run)
 
-    @property
-    def fit_seconds(self) -> float | None:
-        """Seconds of the training; None where an attempt was killed."""
-        return None if self.interrupted else self.seconds.get("fit")
+    def end(self, stage: str, seconds: float, run: Run) -> None:
+        """Note that a stage has ended, well or not."""
+        before = self.seconds.get(stage, 0.0)
+        self.seconds[stage] = None if before is None else before + seconds
+        self.stage = None
+        self._write(run)
 
     @property
     def total_seconds(self) -> float | None:
-        """Seconds of all stages; None where a training was killed."""
-        return None if self.interrupted else sum(self.seconds.values())
+        """Seconds of all stages; None where one is not known."""
+        known = [s for s in self.seconds.values() if s is not None]
+        return sum(known) if len(known) == len(self.seconds) else None
+
+    def _write(self, run: Run) -> None:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(self), indent=1)
+        write_whole(run.folder / JOURNAL_FILE, text)
 
 
 _JOURNAL = TypeAdapter(Journal)
 
 
-def journal_path(comparison: Comparison, run: Run) -> Path:
-    """Return the file of a run's journal."""
-    return Path(comparison.output_dir) / "journal" / f"{run.name}.json"
+def open_journal(run: Run) -> Journal:
+    """Read the journal of a run; begin anew where there is none.
 
-
-def open_journal(comparison: Comparison, run: Run) -> Journal:
-    """Read the journal of a run.
-
-    Where only the evaluation has changed, the training stays done and keeps
-    its seconds.
-
-    Raises:
-        InputError: the folder holds the run of other settings.
+    Not known are the seconds of a stage that was being done when its call was
+    killed, and of the training where the journal cannot be read.
     """
-    new = Journal(training_key(run), evaluation_key(comparison, run))
-    journal = _read(journal_path(comparison, run))
-    if journal is None:
-        return new
-    if journal.training != new.training:
-        if (run.folder / "config.yaml").is_file():
-            raise InputError(
-                f"{run.folder}: expected a run of these settings, records "
-                f"and version of tfpartial, found one of others. Choose "
-                f"another output_dir, or remove this folder to train it again."
-            )
-        return new
-    journal.interrupted |= journal.stage == "fit" and journal.error is None
-    journal.finished &= journal.evaluation == new.evaluation
-    journal.evaluation, journal.error = new.evaluation, None
+    path = run.folder / JOURNAL_FILE
+    try:
+        content = read_json(path, "a journal (JSON)", "")
+        journal = _JOURNAL.validate_python(content)
+    except ValueError:
+        return Journal({"fit": None} if path.exists() else {})
+    if journal.stage is not None:
+        journal.seconds[journal.stage] = None
+        journal.stage = None
     return journal
 
 
-def _read(path: Path) -> Journal | None:
-    """Return a journal; None if there is none that can be read.
+def mark_finished(comparison: Comparison, run: Run) -> None:
+    """Vouch for the scores of a run whose stages are all done."""
+    outputs = [run.folder / JOURNAL_FILE]
+    for network in run.networks:
+        folder = run.predictions(network)
+        outputs += [folder / SCORES_FILE, folder / SUMMARY_FILE]
+    write_stamp(run.folder / FINISHED_FILE, _key(comparison, run), outputs)
 
-    What is done again then does not train anew: fit knows what is finished.
+
+def is_finished(comparison: Comparison, run: Run) -> bool:
+    """Tell whether all stages of a run are done as declared, and still whole.
+
+    What is not is done again, and only that: every stage knows what it has
+    done. A training is never replaced by one of other settings.
+
+    Raises:
+        InputError: the folder holds the finished run of another training.
     """
     try:
-        content = read_json(path, "a journal (JSON)", "")
-        checksum = content.pop(_CHECKSUM, None)  # none: an older one
-        journal = _JOURNAL.validate_python(content)
-        return (
-            journal if checksum in (None, value_hash(asdict(journal))) else None
-        )
-    except (ValueError, TypeError, AttributeError):
-        return None
+        before = check_stamp(run.folder / FINISHED_FILE, "")
+    except InputError:
+        return False
+    key = _key(comparison, run)
+    if before.get("training") == key["training"]:
+        return before == key
+    raise InputError(
+        f"{run.folder}: expected a run of these settings, records and version "
+        f"of tfpartial, found one of others. Choose another output_dir, or "
+        f"remove this folder to train it again."
+    )
 
 
-def training_key(run: Run) -> str:
-    """Return a hash of what decides the weights: settings, records, source."""
+def _key(comparison: Comparison, run: Run) -> dict[str, Any]:
+    """Return everything that the scores of a run depend on."""
+    return {
+        "training": training_key(run),
+        "evaluation": {
+            **run.experiment.model_dump(
+                mode="json",
+                include={"predict", "evaluate"},
+                exclude={"evaluate": {"workers"}},
+            ),
+            "networks": list(run.networks),
+            "databases": [*comparison.full, *comparison.partial],
+            "split": comparison.split,
+        },
+    }
+
+
+def training_key(run: Run) -> dict[str, Any]:
+    """Return what decides the weights: settings, records, source, version."""
     weights = run.experiment.sampling.weights
     records = Path(run.source_records_dir)
-    decides: dict[str, Any] = {
+    key: dict[str, Any] = {
         "experiment": deciding_fields(run.experiment),
         "records": {
             name: _hash_records(records / name)
@@ -130,27 +149,12 @@ def training_key(run: Run) -> str:
         "tfpartial": tfpartial.__version__,
     }
     if run.source is not None:
-        decides["source"] = training_key(run.source)
-        decides["source_network"] = run.source_network
-        decides["source_predict"] = run.source.experiment.predict.model_dump(
+        key["source"] = training_key(run.source)
+        key["source_network"] = run.source_network
+        key["source_predict"] = run.source.experiment.predict.model_dump(
             mode="json"
         )
-    return value_hash(decides)
-
-
-def evaluation_key(comparison: Comparison, run: Run) -> str:
-    """Return a hash of what decides the scores of given weights."""
-    evaluate = run.experiment.evaluate.model_dump(mode="json")
-    del evaluate["workers"]
-    return value_hash(
-        {
-            "predict": run.experiment.predict.model_dump(mode="json"),
-            "evaluate": evaluate,
-            "networks": run.networks,
-            "databases": [*comparison.full, *comparison.partial],
-            "split": comparison.split,
-        }
-    )
+    return key
 
 
 def _hash_records(folder: Path) -> str:

@@ -25,7 +25,8 @@ from tfpartial.comparison.plan import Run
 from tfpartial.comparison.run.commands import commands_of
 from tfpartial.comparison.run.journal import (
     Journal,
-    journal_path,
+    is_finished,
+    mark_finished,
     open_journal,
 )
 from tfpartial.comparison.run.progress import Progress
@@ -53,11 +54,12 @@ class Runner:
     ) -> None:
         self._comparison = comparison
         self._runs = list(runs)
-        self._journals: dict[str, Journal] = {}
+        self._finished: set[str] = set()
         with Faults() as faults:
             for run in runs:
                 try:
-                    self._journals[run.name] = open_journal(comparison, run)
+                    if is_finished(comparison, run):
+                        self._finished.add(run.name)
                 except InputError as error:
                     faults.add(error)
         self._jobs = jobs
@@ -66,11 +68,15 @@ class Runner:
             self._slots.put(cores)
         self._children: set[subprocess.Popen] = set()
         self._stopping = threading.Event()
-        finished = [j for j in self._journals.values() if j.finished]
+        known = [
+            open_journal(run).total_seconds
+            for run in runs
+            if run.name in self._finished
+        ]
         self._progress = Progress(
-            len(self._runs) - len(finished),
+            len(self._runs) - len(known),
             jobs,
-            [j.total_seconds for j in finished if j.total_seconds is not None],
+            [seconds for seconds in known if seconds is not None],
         )
 
     def run(self) -> dict[str, str]:
@@ -79,7 +85,7 @@ class Runner:
         Returns:
             Run -> why it failed, or was not begun.
         """
-        done = {n for n, j in self._journals.items() if j.finished}
+        done = set(self._finished)
         if done:
             log.info("%d of %d runs are finished", len(done), len(self._runs))
         failed: dict[str, str] = {}
@@ -151,7 +157,7 @@ class Runner:
             self._slots.put(cores)
 
     def _stages(self, run: Run, cores: set[int], lock: IO) -> str | None:
-        journal = self._journals[run.name]
+        journal = open_journal(run)
         output = Path(self._comparison.output_dir)
         config = output / "configs" / f"{run.name}.yaml"
         logfile = output / "logs" / f"{run.name}.log"
@@ -172,8 +178,7 @@ class Runner:
                           error, logfile)  # fmt: skip
                 self._progress.end(run.name, None)
                 return f"{stage}: {error}"
-        journal.finished = True
-        journal.write(journal_path(self._comparison, run))
+        mark_finished(self._comparison, run)
         self._progress.end(run.name, journal.total_seconds)
         return None
 
@@ -188,9 +193,7 @@ class Runner:
         lock: IO,
     ) -> str | None:
         """Do one command; return the last lines of its log if it failed."""
-        path = journal_path(self._comparison, run)
-        journal.stage = stage
-        journal.write(path)
+        journal.begin(stage, run)
         started = time.monotonic()
         with logfile.open("a", encoding="utf-8") as text:
             text.write(f"\n$ {shlex.join(command)}\n")
@@ -209,13 +212,8 @@ class Runner:
             self._children.discard(child)
         if self._stopping.is_set():
             return "stopped"
-        seconds = time.monotonic() - started
-        journal.seconds[stage] = journal.seconds.get(stage, 0.0) + seconds
-        journal.stage = None
-        error = _last_words(logfile, begins, code) if code else None
-        journal.error = error
-        journal.write(path)
-        return error
+        journal.end(stage, time.monotonic() - started, run)
+        return _last_words(logfile, begins, code) if code else None
 
     def _stop(self) -> None:
         """End the children, so that the next call finds nothing running."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tfpartial.errors import Faults, InputError, did_you_mean
-from tfpartial.evaluation.scores import Score
+from tfpartial.evaluation import Score
 
 Runs = Mapping[str, Mapping[int, Sequence[Score]]]
-Rows = dict[tuple[str, str], Score]
+Place = tuple[str, str]
 EXAMPLES = 3
 
 
@@ -37,29 +37,30 @@ class ScoreCube:
     cases: tuple[str, ...]
     labels: tuple[str, ...]
     missing: Mapping[str, int]
-    excluded: tuple[tuple[str, str], ...]
+    excluded: tuple[Place, ...]
     left_out: tuple[str, ...]
 
 
 def align_scores(
-    systems: Runs,
-    labels: Sequence[str],
-    exclude: Mapping[str, str | Collection[str]],
+    systems: Runs, labels: Sequence[str], exclude: Mapping[str, str]
 ) -> ScoreCube:
     """Return the Dice of all runs as arrays.
 
     Args:
         systems: system -> seed -> scores; a system may lack seeds.
         labels: in the order wanted.
-        exclude: 'case' or 'database/case' -> label or labels.
+        exclude: case id -> label.
 
     Raises:
         InputError: no run; runs that differ in their cases, in what these
-            annotate, or in the volume of a reference; a label that no case
-            annotates; an exclusion that names nothing.
+            annotate, or in the volume of a reference; an exclusion that names
+            nothing.
     """
     runs = {
-        (system, seed): _rows(f"{system}, seed {seed}", scores)
+        (system, seed): {
+            (f"{score.database}/{score.case}", score.label): score
+            for score in scores
+        }
         for system, by_seed in systems.items()
         for seed, scores in sorted(by_seed.items())
     }
@@ -70,9 +71,8 @@ def align_scores(
         )
     _check_same_cases(runs)
     first = next(iter(runs.values()))
-    _check_labels(first, labels)
     cases = tuple(dict.fromkeys(case for case, _ in first))
-    excluded = tuple(_excluded(first, exclude))
+    excluded = tuple(_find_excluded(first, exclude))
     dice = {}
     for system, by_seed in systems.items():
         cube = np.full((len(by_seed), len(cases), len(labels)), np.nan)
@@ -82,114 +82,80 @@ def align_scores(
                     at = cases.index(case), labels.index(label)
                     cube[position][at] = score.dice
         dice[system] = cube
+    scored = dict.fromkeys(label for _, label in first)
     return ScoreCube(
         dice=dice,
         cases=cases,
         labels=tuple(labels),
-        missing={name: _missing(by_seed) for name, by_seed in systems.items()},
+        missing={
+            system: sum(_count_missing(scores) for scores in by_seed.values())
+            for system, by_seed in systems.items()
+        },
         excluded=excluded,
-        left_out=tuple(_left_out(systems, labels)),
+        left_out=tuple(label for label in scored if label not in labels),
     )
 
 
-def _rows(where: str, scores: Sequence[Score]) -> Rows:
-    """Return (case, label) -> score."""
-    rows: Rows = {}
-    for score in scores:
-        key = f"{score.database}/{score.case}", score.label
-        if key in rows:
-            raise InputError(
-                f"{where}: expected one score per case and label, found two "
-                f"for {key[0]}, {key[1]}. Evaluate it again."
-            )
-        rows[key] = score
-    return rows
-
-
-def _check_same_cases(runs: Mapping[tuple[str, int], Rows]) -> None:
+def _check_same_cases(
+    runs: Mapping[tuple[str, int], Mapping[Place, Score]],
+) -> None:
     """Compare every run with the first; raise all differences at once."""
     (_, first), *others = runs.items()
     name = "{}, seed {}".format(*next(iter(runs)))
     remedy = "Evaluate all runs on the same split of the same databases."
     with Faults() as faults:
-        for (system, seed), rows in others:
+        for (system, seed), scores in others:
             where = f"{system}, seed {seed}"
-            for word, keys in (
-                ("no score for", first.keys() - rows.keys()),
-                ("a score more for", rows.keys() - first.keys()),
+            for word, places in (
+                ("no score for", first.keys() - scores.keys()),
+                ("a score more for", scores.keys() - first.keys()),
             ):
-                if keys:
+                if places:
                     faults.add(
                         f"{where}: expected the cases and labels of {name}, "
-                        f"found {word} {_listed(keys)}. {remedy}"
+                        f"found {word} {_name_some(places)}. {remedy}"
                     )
-            other = {
-                key
-                for key in first.keys() & rows.keys()
+            differing = {
+                place
+                for place in first.keys() & scores.keys()
                 if not math.isclose(
-                    first[key].reference_ml, rows[key].reference_ml
+                    first[place].reference_ml, scores[place].reference_ml
                 )
             }
-            if other:
+            if differing:
                 faults.add(
                     f"{where}: expected the references of {name}, found "
-                    f"another volume of {_listed(other)}. {remedy}"
+                    f"another volume of {_name_some(differing)}. {remedy}"
                 )
 
 
-def _listed(keys: Collection[tuple[str, str]]) -> str:
-    """Return some of the keys as text, and how many more there are."""
-    shown = [f"{case} {label}" for case, label in sorted(keys)[:EXAMPLES]]
-    more = len(keys) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+def _name_some(places: Collection[Place]) -> str:
+    """Return some of the places as text, and how many more there are."""
+    some = [f"{case} {label}" for case, label in sorted(places)[:EXAMPLES]]
+    more = len(places) - len(some)
+    return ", ".join(some) + (f" and {more} more" if more else "")
 
 
-def _check_labels(rows: Rows, labels: Sequence[str]) -> None:
-    found = dict.fromkeys(label for _, label in rows)
-    with Faults() as faults:
-        for label in labels:
-            if label not in found:
-                faults.add(
-                    f"systems table, labels: expected labels that a test case "
-                    f"annotates ({', '.join(found)}), found {label!r}."
-                    f"{did_you_mean(label, found)}"
-                )
-
-
-def _excluded(
-    rows: Rows, exclude: Mapping[str, str | Collection[str]]
-) -> Iterator[tuple[str, str]]:
+def _find_excluded(
+    places: Collection[Place], exclude: Mapping[str, str]
+) -> Iterator[Place]:
     """Yield the (database/case, label) pairs that an exclusion names."""
-    for case, named in exclude.items():
-        for label in [named] if isinstance(named, str) else named:
-            pairs = [
-                key
-                for key in rows
-                if case in (key[0], key[0].split("/", 1)[1]) and key[1] == label
-            ]
-            if not pairs:
-                cases = {key[0].split("/", 1)[1] for key in rows}
-                raise InputError(
-                    f"systems table, exclude: expected a test case and a "
-                    f"label that it annotates, found {case}: {label}."
-                    f"{did_you_mean(case, cases)}"
-                )
-            yield from pairs
+    for case, label in exclude.items():
+        pairs = [
+            place
+            for place in places
+            if place[0].split("/", 1)[1] == case and place[1] == label
+        ]
+        if not pairs:
+            cases = {name.split("/", 1)[1] for name, _ in places}
+            raise InputError(
+                f"systems table, exclude: expected a test case and a label "
+                f"that it annotates, found {case}: {label}."
+                f"{did_you_mean(case, cases)}"
+            )
+        yield from pairs
 
 
-def _missing(by_seed: Mapping[int, Sequence[Score]]) -> int:
-    return sum(
-        len({(s.database, s.case) for s in scores if s.missing})
-        for scores in by_seed.values()
-    )
-
-
-def _left_out(systems: Runs, labels: Sequence[str]) -> dict[str, None]:
-    """Return the names of what was scored and has no row, in order."""
-    return {
-        score.label: None
-        for by_seed in systems.values()
-        for scores in by_seed.values()
-        for score in scores
-        if score.label not in labels
-    }
+def _count_missing(scores: Sequence[Score]) -> int:
+    """Return the number of cases without a prediction."""
+    return len({(s.database, s.case) for s in scores if s.missing})

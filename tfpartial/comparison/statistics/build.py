@@ -16,9 +16,9 @@ import numpy as np
 from tfpartial.comparison.statistics.align import ScoreCube, align_scores
 from tfpartial.comparison.statistics.significance import (
     Bootstrap,
-    Comparison,
-    compare,
-    with_holm,
+    PairedComparison,
+    compare_pairs,
+    correct_by_holm,
 )
 from tfpartial.comparison.statistics.systems_table import (
     Cell,
@@ -27,7 +27,6 @@ from tfpartial.comparison.statistics.systems_table import (
     SystemColumn,
     SystemsTable,
 )
-from tfpartial.errors import InputError, did_you_mean
 from tfpartial.evaluation.scores import Score
 
 OVERLAPPING = "overlapping"
@@ -41,11 +40,11 @@ def build_systems_table(
     labels: Sequence[str],
     overlapping: Collection[str],
     baseline: str,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str],
     aliases: Mapping[str, str] | None = None,
     expected_seeds: Sequence[int] = (),
     costs: Mapping[str, Cost] | None = None,
-    exclude: Mapping[str, str | Collection[str]] | None = None,
+    exclude: Mapping[str, str] | None = None,
     bootstrap: Bootstrap | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> SystemsTable:
@@ -66,45 +65,42 @@ def build_systems_table(
             What was scored and has no row is named in `left_out`.
         overlapping: those in every database's label set.
         baseline: one of the systems; it need not be shown.
-        columns: systems and aliases to show; default: all, aliases last.
+        columns: systems and aliases to show.
         aliases: column -> the system that it repeats.
-        expected_seeds: of every system; those it lacks are flagged. Default:
-            the seeds of any system.
+        expected_seeds: of every system; those it lacks are flagged.
         costs: by system.
-        exclude: case ('id' or 'database/id') -> label or labels that no
-            system is scored on, such as a known wrong reference.
+        exclude: case id -> label that no system is scored on, such as a known
+            wrong reference.
         bootstrap: of the intervals; default: `Bootstrap()`.
         provenance: JSON-able; kept with the table.
 
     Raises:
-        InputError: unknown names; runs that were scored on other cases or
-            against other references; nothing to exclude; no finished run.
+        InputError: runs that were scored on other cases or against other
+            references; nothing to exclude; no finished run.
     """
-    aliases = dict(aliases or {})
-    shown = list(columns) if columns is not None else [*systems, *aliases]
-    _check_names(systems, labels, overlapping, baseline, shown, aliases)
+    aliases = aliases or {}
     scores = align_scores(systems, labels, exclude or {})
-    rows = _rows(labels, overlapping)
+    rows = _list_rows(labels, overlapping)
     bootstrap = bootstrap or Bootstrap()
-    targets = dict.fromkeys(aliases.get(name, name) for name in shown)
-    cells = _cells(scores, list(targets), rows, baseline, bootstrap)
-    expected = {
-        *expected_seeds,
-        *(s for runs in systems.values() for s in runs),
-    }
+    targets = dict.fromkeys(aliases.get(name, name) for name in columns)
+    cells = _build_cells(scores, list(targets), rows, baseline, bootstrap)
     built = []
-    for name in shown:
+    for name in columns:
         target = aliases.get(name, name)
         built.append(
             SystemColumn(
                 name=name,
                 alias_of=aliases.get(name),
                 seeds=tuple(sorted(systems[target])),
-                missing_seeds=tuple(sorted(expected - set(systems[target]))),
+                missing_seeds=tuple(
+                    sorted({*expected_seeds} - set(systems[target]))
+                ),
                 missing_predictions=scores.missing[target],
                 cost=(costs or {}).get(target),
                 cells=cells[target],
-                dice=_as_tuples(_mean(scores.dice[target], 0)),
+                dice=tuple(
+                    map(tuple, _mean_known(scores.dice[target], 0).tolist())
+                ),
             )
         )
     p_values = [
@@ -126,44 +122,7 @@ def build_systems_table(
     )
 
 
-def _check_names(
-    systems: Mapping[str, object],
-    labels: Sequence[str],
-    overlapping: Collection[str],
-    baseline: str,
-    shown: Sequence[str],
-    aliases: Mapping[str, str],
-) -> None:
-    """Raise every unknown or repeated name at once."""
-    faults = []
-    for what, names, known in (
-        ("baseline", [baseline], systems),
-        ("columns", shown, [*systems, *aliases]),
-        ("aliases", aliases.values(), systems),
-        ("overlapping", overlapping, labels),
-    ):
-        faults += [
-            f"systems table, {what}: expected one of {', '.join(known)}, "
-            f"found {name!r}.{did_you_mean(name, known)}"
-            for name in names
-            if name not in known
-        ]
-    for what, names in (
-        ("labels", labels),
-        ("columns", shown),
-        ("systems and aliases", [*systems, *aliases]),
-    ):
-        twice = sorted({name for name in names if list(names).count(name) > 1})
-        if twice or not names:
-            faults.append(
-                f"systems table, {what}: expected distinct names, found "
-                f"{', '.join(twice) + ' twice' if twice else 'none'}."
-            )
-    if faults:
-        raise InputError(*faults)
-
-
-def _rows(
+def _list_rows(
     labels: Sequence[str], overlapping: Collection[str]
 ) -> tuple[Row, ...]:
     """Return labels, then the aggregates that have any label."""
@@ -180,7 +139,7 @@ def _rows(
     return tuple(rows)
 
 
-def _cells(
+def _build_cells(
     scores: ScoreCube,
     systems: Sequence[str],
     rows: Sequence[Row],
@@ -192,19 +151,20 @@ def _cells(
         row: [scores.labels.index(label) for label in row.labels]
         for row in rows
     }
-    compared = [system for system in systems if system != baseline]
-    values = {name: _mean(scores.dice[name], 0) for name in scores.dice}
-    found = []
-    for system in compared:
+    values = {name: _mean_known(scores.dice[name], 0) for name in scores.dice}
+    tested = []
+    for system in systems:
+        if system == baseline:
+            continue
         better = values[system] - values[baseline]
         for row in rows:
-            by_patient = _mean(better[:, columns[row]], 1)
+            by_patient = _mean_known(better[:, columns[row]], 1)
             zero = np.zeros(len(by_patient))
-            found.append(compare(by_patient, zero, bootstrap))
-    comparisons = iter(with_holm(found))
+            tested.append(compare_pairs(by_patient, zero, bootstrap))
+    comparisons = iter(correct_by_holm(tested))
     return {
         system: tuple(
-            _cell(
+            _build_cell(
                 scores.dice[system][:, :, columns[row]],
                 None if system == baseline else next(comparisons),
             )
@@ -214,13 +174,13 @@ def _cells(
     }
 
 
-def _cell(dice: np.ndarray, comparison: Comparison | None) -> Cell:
+def _build_cell(dice: np.ndarray, comparison: PairedComparison | None) -> Cell:
     """Return the cell of (seeds, cases, labels) Dice."""
-    over_cases = _mean(dice, 1)
-    by_seed = _mean(over_cases, 1)
+    over_cases = _mean_known(dice, 1)
+    by_seed = _mean_known(over_cases, 1)
     by_seed = by_seed[~np.isnan(by_seed)]
     return Cell(
-        mean=float(_mean(by_seed, 0)),
+        mean=float(_mean_known(by_seed, 0)),
         spread=float(by_seed.std(ddof=1)) if len(by_seed) > 1 else np.nan,
         seeds=len(by_seed),
         n=int((~np.isnan(dice)).any(axis=(0, 2)).sum()),
@@ -228,13 +188,9 @@ def _cell(dice: np.ndarray, comparison: Comparison | None) -> Cell:
     )
 
 
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+def _mean_known(values: np.ndarray, axis: int) -> np.ndarray:
     """Return the mean along an axis over what is not NaN; NaN of nothing."""
     counted = ~np.isnan(values)
     n = counted.sum(axis=axis)
     total = np.where(counted, values, 0.0).sum(axis=axis)
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
-
-
-def _as_tuples(values: np.ndarray) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in values.tolist())

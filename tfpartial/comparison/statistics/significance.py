@@ -1,7 +1,8 @@
 """Whether two systems differ: a paired test, its size and its uncertainty.
 
 In: one value per patient of a system and of a baseline, aligned.
-Out: `Comparison`: n, difference, p, effect size, interval; Holm's correction.
+Out: `PairedComparison`: n, difference, p, effect size, interval; corrected by
+Holm.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Bootstrap:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """A system against a baseline over patients.
 
     Attributes:
@@ -58,11 +59,11 @@ class Comparison:
     high: float
 
 
-def compare(
+def compare_pairs(
     system: np.ndarray | Sequence[float],
     baseline: np.ndarray | Sequence[float],
     bootstrap: Bootstrap | None = None,
-) -> Comparison:
+) -> PairedComparison:
     """Return every number of one comparison; p_holm is p as yet.
 
     Args:
@@ -80,7 +81,7 @@ def compare(
     )
     p = _signed_rank_p(differences)
     n = len(differences)
-    return Comparison(
+    return PairedComparison(
         n=n,
         nonzero=int(np.count_nonzero(differences)),
         mean_difference=math.fsum(differences) / n if n else math.nan,
@@ -178,7 +179,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def with_holm(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def correct_by_holm(
+    comparisons: Sequence[PairedComparison],
+) -> list[PairedComparison]:
     """Return comparisons that are reported together, with their p_holm."""
     corrected = holm([comparison.p for comparison in comparisons])
     return [

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfpartial.comparison.statistics.significance import Bootstrap, Comparison
+from tfpartial.comparison.statistics.significance import (
+    Bootstrap,
+    PairedComparison,
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Cell:
     spread: float
     seeds: int
     n: int
-    comparison: Comparison | None
+    comparison: PairedComparison | None
 
 
 @dataclass(frozen=True)

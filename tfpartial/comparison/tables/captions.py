@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tfpartial.comparison.statistics.significance import (
     EXACT_UP_TO,
     FEWEST_FOR_5_PERCENT,
-    Comparison,
+    PairedComparison,
 )
 from tfpartial.comparison.statistics.systems_table import (
     SystemColumn,
@@ -21,13 +21,12 @@ LEVEL = 0.05
 BETTER, WORSE = "*", "†"
 
 
-def caption(table: SystemsTable, title: str = "") -> str:
+def caption(table: SystemsTable) -> str:
     """Return n, seeds, baseline, test, correction and bootstrap."""
     seeds = sorted({seed for c in table.columns for seed in c.seeds})
     sentences = [
-        title.rstrip(".") + "." if title else "",
         f"Dice in %: mean over {_count(seeds, 'seed')} "
-        f"({_listed(seeds)}) of the mean over n test cases "
+        f"({_join(seeds)}) of the mean over n test cases "
         f"({len(table.cases)} in all), ± sample standard deviation over "
         f"seeds.",
         "Overlapping: labels that every database annotates; non-overlapping: "
@@ -38,39 +37,37 @@ def caption(table: SystemsTable, title: str = "") -> str:
         f"{LEVEL:g} after Holm's correction over the {table.family} "
         f"comparisons of this table. {_test(table)} {_interval(table)}",
     ]
-    return " ".join(sentence for sentence in sentences if sentence)
+    return " ".join(sentences)
 
 
-def comparisons_caption(table: SystemsTable, title: str = "") -> str:
+def comparisons_caption(table: SystemsTable) -> str:
     """Return what the columns of the comparisons mean."""
-    sentences = [
-        title.rstrip(".") + "." if title else "",
+    return (
         f"Every system against {table.baseline}. Difference: mean over n "
         f"patients, in points of Dice %. {_interval(table)} Differ: patients "
         f"whose two values are not equal. r: matched-pairs rank-biserial "
         f"correlation, 1 if every patient that differs is better. p: before, "
         f"p Holm: after Holm's correction over the {table.family} "
-        f"comparisons of this table. {_test(table)}",
-    ]
-    return " ".join(sentence for sentence in sentences if sentence)
+        f"comparisons of this table. {_test(table)}"
+    )
 
 
 def notes(table: SystemsTable) -> list[str]:
     """Return what is unusual about this table, one sentence group each."""
-    found: list[str] = []
+    lines: list[str] = []
     for column in table.columns:
-        found += _column_notes(column)
+        lines += _column_notes(column)
     if table.excluded:
         pairs = [f"{case} {label}" for case, label in table.excluded]
-        found.append(f"Left out of every number: {_listed(pairs)}.")
+        lines.append(f"Left out of every number: {_join(pairs)}.")
     if table.left_out:
-        found.append(f"Scored, but without a row: {_listed(table.left_out)}.")
-    return found + _power_notes(table)
+        lines.append(f"Scored, but without a row: {_join(table.left_out)}.")
+    return lines + _power_notes(table)
 
 
-def compared(
+def iterate_comparisons(
     table: SystemsTable,
-) -> Iterator[tuple[SystemColumn, int, Comparison]]:
+) -> Iterator[tuple[SystemColumn, int, PairedComparison]]:
     """Yield (column, row position, comparison); a system and its aliases once.
 
     Comparisons without any pair are not among them.
@@ -88,7 +85,7 @@ def compared(
 
 def _test(table: SystemsTable) -> str:
     """Return the test in words."""
-    nonzero = [found.nonzero for _, _, found in compared(table)]
+    nonzero = [tested.nonzero for _, _, tested in iterate_comparisons(table)]
     exact = max(nonzero, default=0) <= EXACT_UP_TO
     kind = "exact" if exact else f"exact up to {EXACT_UP_TO} patients"
     return (
@@ -120,8 +117,8 @@ def _column_notes(column: SystemColumn) -> Iterator[str]:
     elif missing:
         yield (
             f"{column.name}: {_count(column.seeds, 'seed')} only "
-            f"({_listed(column.seeds)}); missing, failed or unfinished: "
-            f"{_listed(missing)}."
+            f"({_join(column.seeds)}); missing, failed or unfinished: "
+            f"{_join(missing)}."
         )
     if column.missing_predictions:
         yield (
@@ -132,7 +129,7 @@ def _column_notes(column: SystemColumn) -> Iterator[str]:
 
 def _power_notes(table: SystemsTable) -> list[str]:
     """Say where no effect, however large, could be significant."""
-    nonzero = [found.nonzero for _, _, found in compared(table)]
+    nonzero = [tested.nonzero for _, _, tested in iterate_comparisons(table)]
     if not nonzero:
         return []
     smallest = table.family * 2.0 ** (1 - max(nonzero))
@@ -156,5 +153,5 @@ def _count(items: Sequence[object], word: str) -> str:
     return f"{len(items)} {word}{'' if len(items) == 1 else 's'}"
 
 
-def _listed(items: Iterable[object]) -> str:
+def _join(items: Iterable[object]) -> str:
     return ", ".join(map(str, items))

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import math
 
-from tfpartial.comparison.statistics.significance import Comparison
+from tfpartial.comparison.statistics.significance import PairedComparison
 from tfpartial.comparison.statistics.systems_table import SystemsTable
-from tfpartial.comparison.tables.captions import compared, comparisons_caption
-from tfpartial.comparison.tables.latex import escape, latex_long_table
+from tfpartial.comparison.tables.captions import (
+    comparisons_caption,
+    iterate_comparisons,
+)
+from tfpartial.comparison.tables.latex import escape, latex_table
 from tfpartial.comparison.tables.markup import (
     Style,
     csv_text,
@@ -20,9 +23,7 @@ from tfpartial.comparison.tables.markup import (
 from tfpartial.reporting.tables import NO_VALUE, render
 
 
-def comparisons_table(
-    table: SystemsTable, style: Style = "markdown", title: str = ""
-) -> str:
+def comparisons_table(table: SystemsTable, style: Style = "markdown") -> str:
     """Return one line per comparison, differences in points of Dice %.
 
     A system and its aliases stand once; a comparison without any patient is
@@ -32,7 +33,6 @@ def comparisons_table(
         table: of `build_systems_table`.
         style: console, markdown, latex (a fragment, needs booktabs and
             longtable) or csv (10 digits, no caption).
-        title: first sentence of the caption, plain text.
     """
     if style == "csv":
         return _csv(table)
@@ -40,36 +40,36 @@ def comparisons_table(
     rows = [["system", "row", "n", "differ", "difference", interval]]
     rows[0] += ["r", "p", "p Holm"]
     rules, last = [], ""
-    for column, position, found in compared(table):
+    for column, position, tested in iterate_comparisons(table):
         if column.name != last:
             rules.append(len(rows))
         last = column.name
         name = table.rows[position].name
-        rows.append([column.name, name, *_cells(found)])
+        rows.append([column.name, name, *_cells(tested)])
     if len(rows) == 1:
         nothing = f"Nothing to compare with {table.baseline}."
         return f"% {nothing}" if style == "latex" else nothing
-    text = comparisons_caption(table, title)
+    text = comparisons_caption(table)
     if style == "latex":
         escaped = [list(map(escape, row)) for row in rows]
-        return latex_long_table(escaped, text, rules=rules, left=2)
+        return latex_table(escaped, text, rules=rules, left=2, long=True)
     if style == "markdown":
         rows = [list(map(quote, row)) for row in rows]
     rendered = render(rows, style, rules=rules, left=2)
     return under_table(rendered, text, (), style)
 
 
-def _cells(found: Comparison) -> list[str]:
-    points = found.mean_difference, found.low, found.high
+def _cells(tested: PairedComparison) -> list[str]:
+    points = tested.mean_difference, tested.low, tested.high
     difference, low, high = (_signed(100 * point, 1) for point in points)
     return [
-        str(found.n),
-        str(found.nonzero),
+        str(tested.n),
+        str(tested.nonzero),
         difference,
         f"{low} to {high}",
-        _signed(found.effect_size, 2),
-        _p(found.p),
-        _p(found.p_holm),
+        _signed(tested.effect_size, 2),
+        _p(tested.p),
+        _p(tested.p_holm),
     ]
 
 
@@ -88,18 +88,18 @@ def _p(value: float) -> str:
 def _csv(table: SystemsTable) -> str:
     header = ["system", "row", "n", "differ", "difference %", "low %"]
     rows: list[list[object]] = [[*header, "high %", "r", "p", "p Holm"]]
-    for column, position, found in compared(table):
-        points = found.mean_difference, found.low, found.high
+    for column, position, tested in iterate_comparisons(table):
+        points = tested.mean_difference, tested.low, tested.high
         rows.append(
             [
                 column.name,
                 table.rows[position].name,
-                found.n,
-                found.nonzero,
+                tested.n,
+                tested.nonzero,
                 *(100 * point for point in points),
-                found.effect_size,
-                found.p,
-                found.p_holm,
+                tested.effect_size,
+                tested.p,
+                tested.p_holm,
             ]
         )
     return csv_text(rows)

@@ -45,8 +45,9 @@ def latex_table(
     notes: Sequence[str] = (),
     rules: Collection[int] = (),
     left: int = 1,
+    long: bool = False,
 ) -> str:
-    """Return a table environment; it needs the package booktabs alone.
+    """Return a table environment, or one that breaks over pages.
 
     Args:
         rows: LaTeX text (escaped), the first a header.
@@ -54,68 +55,35 @@ def latex_table(
         notes: plain text; below the table.
         rules: rows that have a line above them.
         left: columns that are left-aligned; the rest are right-aligned.
+        long: breaks over pages; needs the package longtable beside booktabs.
     """
-    body = _body(rows, rules)
     size = r"\footnotesize" if len(rows[0]) <= ROOMY else r"\scriptsize"
-    return "\n".join(
-        [
+    narrow = r"\setlength{\tabcolsep}{2.5pt}"
+    columns = "l" * left + "r" * (len(rows[0]) - left)
+    titled = rf"\caption{{{escape(caption)}}}"
+    header, *body = [" & ".join(row) + r" \\" for row in rows]
+    for position in sorted({*rules} - {1}, reverse=True):
+        body.insert(position - 1, r"\midrule")
+    below = [rf"\par\raggedright {escape(note)}" for note in notes]
+    if long:
+        lines = [
+            r"% Needs \usepackage{booktabs,longtable}.",
+            rf"{{{size}{narrow}",
+            rf"\begin{{longtable}}{{{columns}}}",
+            rf"{titled}\\",
+            *(r"\toprule", header, r"\midrule", r"\endhead"),
+            *(*body, r"\bottomrule", r"\end{longtable}"),
+            *(*below, r"\par}"),
+        ]
+    else:
+        lines = [
             r"% Needs \usepackage{booktabs}.",
             r"\begin{table}[tp]",
-            rf"\centering{size}",
-            r"\setlength{\tabcolsep}{2.5pt}",
-            rf"\caption{{{escape(caption)}}}",
-            rf"\begin{{tabular}}{{{_columns(rows, left)}}}",
-            r"\toprule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\raggedright {escape(note)}" for note in notes),
-            r"\end{table}",
+            rf"\centering{size}{narrow}",
+            titled,
+            rf"\begin{{tabular}}{{{columns}}}",
+            *(r"\toprule", header, r"\midrule"),
+            *(*body, r"\bottomrule", r"\end{tabular}"),
+            *(*below, r"\end{table}"),
         ]
-    )
-
-
-def latex_long_table(
-    rows: Sequence[Sequence[str]],
-    caption: str,
-    notes: Sequence[str] = (),
-    rules: Collection[int] = (),
-    left: int = 1,
-) -> str:
-    """Return a table that breaks over pages; it needs longtable, booktabs.
-
-    Args as `latex_table`.
-    """
-    header, *body = _body(rows, rules)
-    rule, *body = body
-    return "\n".join(
-        [
-            r"% Needs \usepackage{booktabs,longtable}.",
-            r"{\scriptsize\setlength{\tabcolsep}{2.5pt}",
-            rf"\begin{{longtable}}{{{_columns(rows, left)}}}",
-            rf"\caption{{{escape(caption)}}}\\",
-            r"\toprule",
-            header,
-            rule,
-            r"\endhead",
-            *body,
-            r"\bottomrule",
-            r"\end{longtable}",
-            *(rf"\par\noindent {escape(note)}" for note in notes),
-            r"\par}",
-        ]
-    )
-
-
-def _columns(rows: Sequence[Sequence[str]], left: int) -> str:
-    return "l" * left + "r" * (len(rows[0]) - left)
-
-
-def _body(rows: Sequence[Sequence[str]], rules: Collection[int]) -> list[str]:
-    """Return the header, a rule, and the rest, line by line."""
-    lines = []
-    for position, row in enumerate(rows):
-        if position == 1 or position in rules:
-            lines.append(r"\midrule")
-        lines.append(" & ".join(row) + r" \\")
-    return lines
+    return "\n".join(lines)

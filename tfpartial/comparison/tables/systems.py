@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tfpartial.comparison.statistics.significance import Comparison
+from tfpartial.comparison.statistics.significance import PairedComparison
 from tfpartial.comparison.statistics.systems_table import (
     Cell,
     SystemColumn,
@@ -50,9 +50,7 @@ class Shown:
     best: bool = False
 
 
-def systems_table(
-    table: SystemsTable, style: Style = "markdown", title: str = ""
-) -> str:
+def systems_table(table: SystemsTable, style: Style = "markdown") -> str:
     """Return the table in the paper's shape, with caption and notes.
 
     Cells are Dice % with one decimal, '87.7 ± 0.3 *'; n is the number of
@@ -62,7 +60,6 @@ def systems_table(
     Args:
         table: of `build_systems_table`.
         style: console, markdown, latex (a fragment, needs booktabs) or csv.
-        title: first sentence of the caption, plain text.
     """
     if style == "csv":
         return _csv(table)
@@ -73,13 +70,13 @@ def systems_table(
             [escape(row.name), escape(row.n), *map(_latex, row.cells)]
             for row in rows
         ]
-        return latex_table(cells, caption(table, title), notes(table), rules)
+        return latex_table(cells, caption(table), notes(table), rules)
     write = _markdown if style == "markdown" else _console
     plain = quote if style == "markdown" else str
     text = [[plain(name) for name in header]]
     text += [[plain(r.name), r.n, *map(write, r.cells)] for r in rows]
     rendered = render(text, style, rules)
-    return under_table(rendered, caption(table, title), notes(table), style)
+    return under_table(rendered, caption(table), notes(table), style)
 
 
 @dataclass(frozen=True)
@@ -146,7 +143,7 @@ def _cost(
     return [getattr(column.cost, attribute, None) for column in columns]
 
 
-def _mark(comparison: Comparison | None) -> str:
+def _mark(comparison: PairedComparison | None) -> str:
     if comparison is None or not comparison.p_holm < LEVEL:
         return ""
     # The test's own direction: a mean may be pulled by one patient.

@@ -1,16 +1,19 @@
-"""The scores of finished runs -> one systems table.
+"""Finished runs -> one systems table.
 
-In: a comparison's finished runs. Out: `SystemsTable` per table and database.
+In: what the stages of each run wrote. Out: `SystemsTable` of one database.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
-from tfpartial.comparison.declare import Comparison, Which
+from tfpartial.comparison.declare import Comparison, StudentOrTeacher
 from tfpartial.comparison.plan import Run
 from tfpartial.comparison.run.journal import open_journal
 from tfpartial.comparison.statistics.build import build_systems_table
@@ -19,16 +22,37 @@ from tfpartial.config import Experiment, label_space_of
 from tfpartial.databases import stored_values
 from tfpartial.databases.stored_values import annotated_labels
 from tfpartial.errors import InputError
-from tfpartial.evaluation.scores import Score
-from tfpartial.evaluation.table import read_evaluation
-
-Scores = dict[str, dict[int, tuple[Score, ...]]]
+from tfpartial.evaluation import Score, read_evaluation
 
 
-def table_of(
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a finished run has come to.
+
+    Attributes:
+        run: as planned.
+        scores: of every network that is evaluated, of all databases.
+        fit_seconds: wall clock of its training; None if unknown.
+    """
+
+    run: Run
+    scores: Mapping[StudentOrTeacher, tuple[Score, ...]]
+    fit_seconds: float | None
+
+    @classmethod
+    def read(cls, run: Run) -> FinishedRun:
+        """Read what the stages of a run wrote."""
+        scores = {
+            network: read_evaluation(run.predictions(network)).scores
+            for network in run.networks
+        }
+        return cls(run, scores, open_journal(run).seconds.get("fit"))
+
+
+def build_table(
     comparison: Comparison,
     base: Experiment,
-    finished: Sequence[Run],
+    finished: Sequence[FinishedRun],
     columns: Sequence[str],
     *,
     database: str | None = None,
@@ -39,7 +63,7 @@ def table_of(
     Args:
         comparison: as declared.
         base: the experiment that the systems share.
-        finished: runs to read; a system without one has an empty column.
+        finished: a system without a run has an empty column.
         columns: systems.
         database: whose scans; default: the comparison's. Rows are the labels
             that it resolves.
@@ -49,24 +73,32 @@ def table_of(
         InputError: no run of the baseline is finished.
     """
     database = database or comparison.database
-    scores: Scores = {
-        system.name: {
-            run.seed: read_scores(run, system.network, database)
-            for run in finished
-            if system.name in run.systems
-        }
+    aliases = _find_aliases(comparison, columns)
+    of_system = {
+        system: [done for done in finished if system.name in done.run.systems]
         for system in comparison.systems
+        if system.name not in aliases
+    }
+    scores = {
+        system.name: {
+            done.run.seed: [
+                score
+                for score in done.scores[system.network]
+                if score.database == database
+            ]
+            for done in runs
+        }
+        for system, runs in of_system.items()
     }
     if not scores[comparison.baseline]:
         raise InputError(
             f"{comparison.output_dir}: no run of the baseline "
             f"'{comparison.baseline}' is finished; nothing to compare with."
         )
-    aliases = _aliases(comparison, columns)
-    for alias in aliases:
-        del scores[alias]
-    labels = _labels(scores[comparison.baseline], base)
-    shared = overlapping_labels(comparison, base)
+    shared = find_overlapping_labels(comparison, base)
+    # A merged structure's name, such as "left+right", is no label's.
+    scored = {s.label for s in chain(*scores[comparison.baseline].values())}
+    labels = [name for name in label_space_of(base).names if name in scored]
     return build_systems_table(
         scores,
         labels=labels,
@@ -75,8 +107,8 @@ def table_of(
         columns=columns,
         aliases=aliases,
         expected_seeds=comparison.seeds,
-        costs=_costs(comparison, finished),
-        exclude=exclude,
+        costs={s.name: _cost(runs) for s, runs in of_system.items() if runs},
+        exclude=exclude or {},
         provenance={
             "comparison": {
                 **comparison.model_dump(mode="json", exclude={"output_dir"}),
@@ -90,16 +122,9 @@ def table_of(
     )
 
 
-def _labels(
-    of_seed: Mapping[int, Sequence[Score]], base: Experiment
+def find_overlapping_labels(
+    comparison: Comparison, base: Experiment
 ) -> list[str]:
-    """Return the labels that were scored singly, in the label space's order."""
-    # A merged structure's name, such as "left+right", is no label's.
-    scored = {s.label for scores in of_seed.values() for s in scores}
-    return [name for name in label_space_of(base).names if name in scored]
-
-
-def overlapping_labels(comparison: Comparison, base: Experiment) -> list[str]:
     """Return the labels in every database's label set: docs/comparison.md."""
     space = label_space_of(base)
     used = {*comparison.full, *comparison.partial}
@@ -112,13 +137,9 @@ def overlapping_labels(comparison: Comparison, base: Experiment) -> list[str]:
     return [space.names[i] for i in np.flatnonzero(everywhere) if i > 0]
 
 
-def read_scores(run: Run, network: Which, database: str) -> tuple[Score, ...]:
-    """Return the scores of a finished run, of one database."""
-    table = read_evaluation(run.predictions(network))
-    return tuple(s for s in table.scores if s.database == database)
-
-
-def _aliases(comparison: Comparison, columns: Sequence[str]) -> dict[str, str]:
+def _find_aliases(
+    comparison: Comparison, columns: Sequence[str]
+) -> dict[str, str]:
     """Return column -> the earlier system that it repeats."""
     first: dict[object, str] = {}
     aliases = {}
@@ -130,17 +151,12 @@ def _aliases(comparison: Comparison, columns: Sequence[str]) -> dict[str, str]:
     return aliases
 
 
-def _costs(comparison: Comparison, finished: Sequence[Run]) -> dict[str, Cost]:
-    """Return the mean cost of each system's trainings, without its sources'."""
-    costs = {}
-    for system in comparison.systems:
-        runs = [run for run in finished if system.name in run.systems]
-        if not runs:
-            continue
-        fit = runs[0].experiment.fit
-        seconds = [open_journal(comparison, r).fit_seconds for r in runs]
-        known = [s for s in seconds if s is not None]
-        patches = fit.epochs * fit.steps_per_epoch * fit.global_batch_size
-        mean = float(np.mean(known)) if len(known) == len(runs) else None
-        costs[system.name] = Cost(mean, patches)
-    return costs
+def _cost(runs: Sequence[FinishedRun]) -> Cost:
+    """Return the mean cost of a system's trainings, without its sources'."""
+    seconds = [done.fit_seconds for done in runs]
+    known = [s for s in seconds if s is not None]
+    fit = runs[0].run.experiment.fit
+    return Cost(
+        seconds=fmean(known) if len(known) == len(runs) else None,
+        patches=fit.epochs * fit.steps_per_epoch * fit.global_batch_size,
+    )
