@@ -50,17 +50,17 @@ def test_the_table_is_made_once_and_told_again(workspace: Path) -> None:
     report = workspace / "comparison/records/pseudo_labels_of_sl1_seed0"
     assert (report / "pseudo_labels.json").is_file()
 
-    before = (workspace / "comparison/journal/pl_seed0.json").read_bytes()
+    before = (workspace / "comparison/runs/pl_seed0/journal.json").read_bytes()
     text = script("table", "--config", config, *shared)
     assert "3 of 3 runs are finished" in text
-    after = (workspace / "comparison/journal/pl_seed0.json").read_bytes()
+    after = (workspace / "comparison/runs/pl_seed0/journal.json").read_bytes()
     assert after == before
 
     # What is trained is not mixed with what would be trained otherwise.
     other = [*shared, "experiment.fit.epochs=1"]
     text = script("table", "--config", config, *other, expect=2)
     assert "found one of others. Choose another output_dir" in text
-    after = (workspace / "comparison/journal/pl_seed0.json").read_bytes()
+    after = (workspace / "comparison/runs/pl_seed0/journal.json").read_bytes()
     assert after == before
 
     # Another use of the same weights trains nothing again.

@@ -159,16 +159,12 @@ RESULTS = Reader(
         *(
             Fault(f"{name.split('/')[-1]}: {fault.name}", fault.mutate)
             for name, free in (
-                ("predictions/student/evaluation.json",
-                 ("summary", "definitions", "provenance", "warnings")),
+                ("predictions/student/evaluation.json", ()),
                 ("validation.json", ("n",)),
+                ("journal.json", ()),
+                ("finished.json", ()),
             )
             for fault in json_faults(_run_file(name), free=free)
-        ),
-        *(
-            Fault(f"{name}: {fault.name}", fault.mutate)
-            for name in ("journal.json", "finished.json")
-            for fault in json_faults(_run_file(name))
         ),
     ),
 )  # fmt: skip
