@@ -172,7 +172,6 @@ def scan_jobs(
             settings=experiment.preprocess,
             ignore_value=plan.ignore_value,
             num_values=len(plan.stored_sets),
-            fingerprint=fingerprint,
             target=folder / f"{case.case_id}-{fingerprint[:16]}.npz",
         )
         for case, fingerprint in zip(

@@ -21,7 +21,7 @@ _QUANTILES = ("0.05", "0.5", "0.95")
 
 
 def write_manifest(records_dir: Path, warnings: Sequence[str]) -> None:
-    """Write both manifests, each only if it differs from what is there.
+    """Write both manifests.
 
     Args:
         records_dir: the records folder.
@@ -39,8 +39,8 @@ def write_manifest(records_dir: Path, warnings: Sequence[str]) -> None:
         "databases": databases,
     }
     text = json.dumps(manifest, indent=1) + "\n"
-    write_text(records_dir / "manifest.json", text)
-    write_text(records_dir / "manifest.md", markdown(manifest))
+    write_whole(records_dir / "manifest.json", text)
+    write_whole(records_dir / "manifest.md", markdown(manifest))
 
 
 def markdown(manifest: dict[str, Any]) -> str:
@@ -157,10 +157,3 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text atomically, unless the file holds it already."""
-    if path.is_file() and path.read_bytes() == text.encode():
-        return
-    write_whole(path, text)

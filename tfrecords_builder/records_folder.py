@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from tfpartial.errors import InputError, shown
 from tfpartial.files.folder_lock import waiting_lock
@@ -24,7 +25,6 @@ WORK_FOLDER = ".work"
 LOG_FILE = "build.log"
 # Not the ".lock" of a run or a table, which may be the same folder.
 _LOCK = ".build.lock"
-_FORMAT = "tfpartial records"
 # What a folder holds.
 BUILT, PSEUDO_LABELLED = "built", "pseudo-labelled"
 _ELSEWHERE = (
@@ -60,7 +60,10 @@ def open_records_folder(
     with waiting_lock(records_dir / _LOCK, records_dir, "another build"):
         # The one before may have been of another experiment.
         check_records_folder(records_dir, space, content)
-        _claim(records_dir, space, content)
+        marker = records_dir / PROJECT_FILE
+        if not marker.is_file():
+            project = _project(space, content)
+            write_whole(marker, json.dumps(project, indent=2) + "\n")
         work = records_dir / WORK_FOLDER
         work.mkdir(exist_ok=True)
         yield work
@@ -94,7 +97,7 @@ def check_records_folder(
     """
     marker = records_dir / PROJECT_FILE
     if marker.is_file():
-        _check_project(marker, space, content)
+        _check_project(marker, _project(space, content))
         return
     if records_dir.is_file():
         raise InputError(
@@ -116,49 +119,24 @@ def check_records_folder(
         )
 
 
-def _claim(records_dir: Path, space: LabelSpace, content: str) -> None:
-    """Write project.json, which says whose folder it is, if there is none."""
-    marker = records_dir / PROJECT_FILE
-    if marker.is_file():
-        return
-    project = {
-        "format": _FORMAT,
+def _project(space: LabelSpace, content: str) -> dict[str, Any]:
+    """Return project.json, which says whose folder it is."""
+    return {
+        "format": "tfpartial records",
         "schema_version": SCHEMA_VERSION,
-        "label_names": space.names,
+        "label_names": list(space.names),
         "content": content,
     }
-    write_whole(marker, json.dumps(project, indent=2) + "\n")
 
 
-def _check_project(marker: Path, space: LabelSpace, content: str) -> None:
+def _check_project(marker: Path, expected: dict[str, Any]) -> None:
     project = read_json(marker, "a project of records", _ELSEWHERE)
-    try:
-        kind, labels = project["format"], tuple(project["label_names"])
-        schema, held = project["schema_version"], project["content"]
-        described = ", ".join(labels[1:])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{marker}: expected another document, found one that is not "
-            f"readable as a project of records ({error!r}). {_ELSEWHERE}"
-        ) from None
-    if kind != _FORMAT:
-        raise InputError(
-            f"{marker}: expected format '{_FORMAT}', found {shown(kind)}. "
-            + _ELSEWHERE
-        )
-    if schema != SCHEMA_VERSION:
-        raise InputError(
-            f"{marker}: expected record schema version {SCHEMA_VERSION}, "
-            f"found {shown(schema)}. {_ELSEWHERE}"
-        )
-    if labels != space.names:
-        raise InputError(
-            f"{marker}: records of another project: found the labels "
-            f"{described}, expected those of the config, "
-            f"{', '.join(space.names[1:])}. {_ELSEWHERE}"
-        )
-    if held != content:
-        raise InputError(
-            f"{marker}: expected {content} records, found {shown(held)}, which "
-            f"would be replaced. {_ELSEWHERE}"
-        )
+    held = project if isinstance(project, dict) else {}
+    faults = [
+        f"{marker}: expected {name} {shown(value)}, found "
+        f"{shown(held.get(name))}, records of another project. {_ELSEWHERE}"
+        for name, value in expected.items()
+        if held.get(name) != value
+    ]
+    if faults:
+        raise InputError(*faults)

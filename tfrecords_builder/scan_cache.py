@@ -50,7 +50,6 @@ class ScanJob:
         settings: spacing, HU window, body threshold.
         ignore_value: stored value of voxels outside the scan.
         num_values: V, stored values of the database.
-        fingerprint: of everything above and the input files.
         target: the npz to write.
     """
 
@@ -60,7 +59,6 @@ class ScanJob:
     settings: Preprocess
     ignore_value: int
     num_values: int
-    fingerprint: str
     target: Path
 
 
@@ -142,11 +140,11 @@ def compressed_bytes(image: np.ndarray, labels: np.ndarray) -> int:
         labels: (I, J, K) uint8 stored values.
     """
     samples = image[::_SLICES_PER_SAMPLE], labels[::_SLICES_PER_SAMPLE]
-    found = sum(
+    size = sum(
         len(zlib.compress(sample.tobytes(), _COMPRESSION_LEVEL))
         for sample in samples
     )
-    return round(found * len(image) / len(samples[0]))
+    return round(size * len(image) / len(samples[0]))
 
 
 def hu_statistics(

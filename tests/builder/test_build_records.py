@@ -301,10 +301,11 @@ def test_foreign_folder_is_refused_and_untouched(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"label_names": ["background", "liver"]}, "another project.*liver"),
-        ({"schema_version": 2}, "schema version 1, found 2"),
-        ({"format": "novels"}, "found 'novels'"),
-        ({"label_names": 3}, "not readable as a project"),
+        ({"label_names": ["background", "liver"]}, "label_names.*'liver'"),
+        ({"schema_version": 2}, "schema_version 1, found 2"),
+        ({"format": "novels"}, "format.*found 'novels'"),
+        ({"label_names": 3}, "label_names.*found 3"),
+        ({"content": "pseudo-labelled"}, "content.*found 'pseudo-labelled'"),
     ],
 )
 def test_records_of_another_project_are_refused(

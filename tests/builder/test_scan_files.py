@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfrecords_builder.manifest import write_text
 from tfrecords_builder.scan_cache import drop_stale, write_scan
 
 ARRAYS = {"image": np.arange(60, dtype=np.int16), "mean": np.float64(1.5)}
@@ -87,10 +86,3 @@ def test_foreign_files_and_folders_go(targets: list[Path]) -> None:
     (home / "link").symlink_to(home.parent)
     drop_stale(targets)
     assert sorted(home.iterdir()) == sorted(targets)
-
-
-def test_a_manifest_that_is_no_text_is_written_anew(tmp_path: Path) -> None:
-    path = tmp_path / "manifest.json"
-    path.write_bytes(b"\xff\xfe")
-    write_text(path, "{}")
-    assert path.read_text() == "{}"

@@ -198,7 +198,7 @@ def test_a_folder_with_something_else_is_left_alone(
     text = refused(experiment, run, target, segmented)
     assert "found thesis.txt" in text
     text = refused(experiment, run, otherwise_split, segmented)
-    assert "expected pseudo-labelled records, found 'built'" in text
+    assert "expected content 'pseudo-labelled', found 'built'" in text
 
 
 def test_built_and_pseudo_labelled_records_do_not_replace_each_other(

@@ -11,23 +11,24 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tfpartial.files.whole_file import write_whole
 from tfpartial.records.cases_file import read_cases_file
 from tfpartial.records.schema import TFDS_VERSION
-from tfrecords_builder.manifest import table, write_text
+from tfrecords_builder.manifest import table
 
 JSON_FILE, PAGE_FILE = "pseudo_labels.json", "pseudo_labels.md"
 _RUN_FIELDS = ("run", "network", "seed", "weights_sha256")
 
 
 def write_report(target: Path) -> None:
-    """Write both files, each only if it differs from what is there."""
+    """Write both files."""
     databases = {
         folder.parent.name: _database(read_cases_file(folder))
         for folder in sorted(target.glob(f"*/{TFDS_VERSION}"))
     }
     report = {"use": "Research use only", "databases": databases}
-    write_text(target / JSON_FILE, json.dumps(report, indent=1) + "\n")
-    write_text(target / PAGE_FILE, markdown(report))
+    write_whole(target / JSON_FILE, json.dumps(report, indent=1) + "\n")
+    write_whole(target / PAGE_FILE, markdown(report))
 
 
 def _database(declared: dict[str, Any]) -> dict[str, Any]:
