@@ -23,7 +23,7 @@ from plant_faults import Plant, Planter
 
 from tfpartial.audit import Finding, audit
 from tfpartial.config import Experiment, label_space_of, load_experiment
-from tfpartial.databases import Case, declared_cases
+from tfpartial.databases import Case, find_all_cases
 
 CONFIG = Path(__file__).parents[1] / "configs" / "openkbp" / "openkbp.yaml"
 # Findings that name each kind of plant.
@@ -92,7 +92,7 @@ def _cases_without_finding(
     """Return cases on which a finding can only come from a plant."""
     named = {f.where for f in findings}
     named |= {other for f in findings for other in f.others}
-    found, _ = declared_cases(
+    found, _ = find_all_cases(
         experiment.databases,
         label_space_of(experiment),
         experiment.build.splits,

@@ -69,7 +69,8 @@ class Work:
         self.files = [
             path
             for case in self.cases
-            for path in (case.image_path, *case.label_paths.values())
+            for paths in case.source.files.values()
+            for path in paths
         ]
         self._scans = {
             case.case_id: read_case(case, database, space)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tfpartial.databases import Case
+from tfpartial.databases.sources import MaskFiles
 from tfpartial.scans import (
     Grid,
     Volume,
@@ -112,8 +113,9 @@ class Planter:
         """Change the voxels of a case's labels, or all its headers."""
         case = self.free[database].pop()
         turn = np.eye(4) if affine is None else affine
-        for path in [case.image_path, *case.label_paths.values()]:
-            is_image = path == case.image_path
+        scan = Path(case.source.name)
+        for path in [scan, *label_files(case).values()]:
+            is_image = path == scan
             volume = (read_image if is_image else read_labels)(path)
             array = volume.array
             if labels is not None and not is_image:
@@ -128,7 +130,7 @@ class Planter:
         direction = self.rng.normal(size=3)
         direction *= length / np.linalg.norm(direction)
         moved = ""
-        for path in case.label_paths.values():
+        for path in label_files(case).values():
             volume = read_labels(path)
             steps = np.rint(direction / volume.spacing_mm).astype(int)
             array = np.roll(volume.array, steps, (0, 1, 2))
@@ -168,9 +170,9 @@ class Planter:
         way: Callable[..., tuple[Volume, list[np.ndarray]]],
     ) -> None:
         """Write a changed copy of a case into a database of folders."""
-        image = read_image(case.image_path)
-        names = list(case.label_paths)
-        labels = [read_labels(case.label_paths[name]).array for name in names]
+        image = case.source.read_image()
+        names = list(label_files(case))
+        labels = [read_labels(p).array for p in label_files(case).values()]
         scan, changed = way(image, labels, self.rng)
         folder = self.target / aim / copy
         write_volume(folder / "ct.nii.gz", scan)
@@ -184,6 +186,13 @@ class Planter:
 
     def _write(self, path: Path, volume: Volume) -> None:
         write_volume(replace(self.target / path.relative_to(self.root)), volume)
+
+
+def label_files(case: Case) -> dict[str | None, Path]:
+    """Return structure -> mask; None -> label map."""
+    if isinstance(case.source, MaskFiles):
+        return dict(case.source.masks)
+    return {None: case.source.label_map}
 
 
 def link_tree(root: Path, target: Path) -> None:

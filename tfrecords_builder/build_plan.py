@@ -18,7 +18,7 @@ from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import (
     Case,
     check_database_names,
-    declared_cases,
+    find_all_cases,
     stored_values,
 )
 from tfpartial.errors import InputError
@@ -87,7 +87,7 @@ def make_plans(
         only or (), [database.name for database in experiment.databases]
     )
     space = label_space_of(experiment)
-    cases, split_of = declared_cases(
+    cases, split_of = find_all_cases(
         experiment.databases, space, experiment.build.splits
     )
     return [
@@ -109,7 +109,7 @@ def _plan(
 
     ordered = sorted(cases, key=lambda c: (SPLITS.index(split(c)), c.case_id))
     hashes = hash_files(
-        (path for case in ordered for path in input_files(case).values()),
+        (path for case in ordered for path in input_files(case)),
         experiment.build.workers,
     )
     fingerprints = [

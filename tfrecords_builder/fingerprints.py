@@ -56,14 +56,9 @@ def hash_files(paths: Iterable[Path], threads: int) -> dict[Path, str]:
         return dict(zip(unique, pool.map(file_hash, unique), strict=True))
 
 
-def input_files(case: Case) -> dict[str, Path]:
-    """Return every file that a case is made from, by its role."""
-    files = {"image": case.image_path}
-    for structure, path in case.label_paths.items():
-        files[f"labels {structure or ''}".strip()] = path
-    if case.field_of_view_path is not None:
-        files["field of view"] = case.field_of_view_path
-    return files
+def input_files(case: Case) -> list[Path]:
+    """Return every file that a case is made from."""
+    return [path for paths in case.source.files.values() for path in paths]
 
 
 def case_fingerprint(
@@ -78,7 +73,8 @@ def case_fingerprint(
         {
             "case": case.case_id,
             "files": {
-                role: hashes[path] for role, path in input_files(case).items()
+                role: sorted(hashes[path] for path in paths)
+                for role, paths in case.source.files.items()
             },
             "annotated": case.annotated.tolist(),
             "prone_turn": case.prone_turn,

@@ -103,7 +103,7 @@ def _preprocessed(job: ScanJob) -> dict[str, Any]:
         settings.hu_window,
         settings.body_threshold_hu,
         prone_turn=job.case.prone_turn,
-        name=str(job.case.image_path),
+        name=job.case.source.name,
     )
     labels = resample_labels(
         Volume(stored.array, result.turned_affine),

@@ -98,7 +98,7 @@ def test_faults_of_files_are_findings_that_name_no_path(
     result = audit(experiment, tmp_path / "out")
     texts = {f.where: f.text for f in result.of_kind("files")}
     assert set(texts) == {"full/f0", "part/p1", "part/p2"}
-    assert "the labels: expected the stored values" in texts["full/f0"]
+    assert "the label map: expected the stored values" in texts["full/f0"]
     assert "found 77 (96 voxels)" in texts["full/f0"]
     assert texts["part/p1"].startswith("the scan: expected a NIfTI file")
     assert "the mask of 'bone': expected the affine" in texts["part/p2"]

@@ -25,7 +25,7 @@ from tfpartial.comparison.results import read_curve_points, write_results
 from tfpartial.comparison.run.journal import mark_finished, open_journal
 from tfpartial.comparison.statistics.systems_table import SystemsTable
 from tfpartial.config import Experiment
-from tfpartial.databases import Case
+from tfpartial.databases import Case, ScanFile
 from tfpartial.errors import InputError
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
@@ -219,7 +219,7 @@ def test_the_figure_shows_the_first_seed(
         read.append(str(path))
         return volume
 
-    case = Case("supine_12", "phantom_supine", Path(), {}, "test",
+    case = Case("supine_12", "phantom_supine", ScanFile(Path()), "test",
                 np.zeros(0, bool), False)  # fmt: skip
     monkeypatch.setattr(results_module, "cases_of_split", lambda *_: [case])
     monkeypatch.setattr(results_module, "read_case", lambda *_: [volume] * 2)
@@ -241,13 +241,13 @@ def test_scans_that_are_named_must_be_there(
     declared: Declared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Known before the first training, all at once."""
-    cases = [Case(name, "phantom_supine", Path(), {}, name,
+    cases = [Case(name, "phantom_supine", ScanFile(Path()), name,
                   np.zeros(0, bool), False)
              for name in ("supine_12", "supine_13")]  # fmt: skip
     monkeypatch.setattr(table_module, "cases_of_split", lambda *_: cases[1:])
     monkeypatch.setattr(
         table_module,
-        "declared_cases",
+        "find_all_cases",
         lambda *_: ({"phantom_supine": cases}, {}),
     )
     comparison, base = declared

@@ -112,8 +112,10 @@ def test_nnunet_raw(nnunet):
     cases = find_cases(declare(nnunet, "nnunet_raw", LIVER_AND_KIDNEYS), SPACE)
     assert [case.case_id for case in cases] == ["a", "b"]
     first = cases[0]
-    assert first.image_path == nnunet / "imagesTr" / "a_0000.nii.gz"
-    assert first.label_paths == {None: nnunet / "labelsTr" / "a.nii.gz"}
+    assert first.source.files == {
+        "scan": [nnunet / "imagesTr" / "a_0000.nii.gz"],
+        "label map": [nnunet / "labelsTr" / "a.nii.gz"],
+    }
     assert (first.database, first.patient_id) == ("db", "a")
     assert first.annotated.tolist() == [True] * 4
     assert not first.prone_turn
@@ -156,7 +158,7 @@ def test_faults_of_nnunet_files_come_together(nnunet):
     assert "a_0001.nii.gz: expected one channel (_0000), found chann" in text
     assert "odd.nii.gz: expected a name such as <case>_0000.nii.gz" in text
     assert "'numTraining': expected 2 cases, found 3" in text
-    assert "1 label map(s) without a scan in imagesTr: d" in text
+    assert f"scan not found for 1 case(s): {nnunet}/imagesTr/d_0000" in text
     assert "label map not found for 1 case(s)" in text
     assert "'exclude' names case 'bb'" in text
     assert "Did you mean 'b'?" in text
@@ -233,8 +235,10 @@ def test_dataset_json_must_be_there_and_be_json(tmp_path, layout):
 def test_msd(msd):
     cases = find_cases(declare(msd, "msd", LIVER_AND_KIDNEYS), SPACE)
     assert [case.case_id for case in cases] == ["a", "b"]
-    assert cases[0].image_path == msd / "imagesTr" / "a.nii.gz"
-    assert cases[0].label_paths == {None: msd / "labelsTr" / "a.nii.gz"}
+    assert cases[0].source.files == {
+        "scan": [msd / "imagesTr" / "a.nii.gz"],
+        "label map": [msd / "labelsTr" / "a.nii.gz"],
+    }
 
 
 def test_msd_reads_either_direction(msd):
@@ -280,7 +284,10 @@ def test_label_map_folder(maps):
     database = declare(maps, "label_map_folder", {10: "liver"})
     cases = find_cases(database, SPACE)
     assert [case.case_id for case in cases] == ["a", "b"]
-    assert cases[1].label_paths == {None: maps / "b" / "labels.nii.gz"}
+    assert cases[1].source.files == {
+        "scan": [maps / "b" / "ct.nii.gz"],
+        "label map": [maps / "b" / "labels.nii.gz"],
+    }
     assert cases[1].annotated.tolist() == [True, True, False, False]
 
 
@@ -320,9 +327,10 @@ def test_the_same_scan_twice(maps):
 def test_mask_folder(masks):
     cases = find_cases(declare(masks, "mask_folder", LIVER_AND_KIDNEYS), SPACE)
     folder = masks / "a" / "segmentations"
-    assert cases[0].label_paths == {
-        "liver": folder / "liver.nii.gz",
-        "kidneys": folder / "kidneys.nii.gz",
+    assert cases[0].source.files == {
+        "scan": [masks / "a" / "ct.nii.gz"],
+        "mask of 'liver'": [folder / "liver.nii.gz"],
+        "mask of 'kidneys'": [folder / "kidneys.nii.gz"],
     }
 
 
@@ -337,8 +345,11 @@ def test_masks_beside_the_scan(tmp_path):
         field_of_view="fov.nii.gz",
     )
     (case,) = find_cases(database, SPACE)
-    assert list(case.label_paths) == ["liver"]
-    assert case.field_of_view_path == tmp_path / "a" / "fov.nii.gz"
+    assert case.source.files == {
+        "scan": [tmp_path / "a" / "ct.nii.gz"],
+        "mask of 'liver'": [tmp_path / "a" / "liver.nii.gz"],
+        "field of view": [tmp_path / "a" / "fov.nii.gz"],
+    }
     (tmp_path / "a" / "fov.nii.gz").unlink()
     assert "field of view not found for 1 case(s)" in faults_of(database)[0]
 

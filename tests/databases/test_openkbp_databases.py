@@ -94,9 +94,12 @@ def test_cases_and_label_sets(name):
 
 
 def test_the_file_of_splits():
-    cases = {name: find_cases(declare(name), SPACE) for name in DECLARED}
+    patients = {
+        name: {c.case_id: c.patient_id for c in find_cases(database, SPACE)}
+        for name, database in ((name, declare(name)) for name in DECLARED)
+    }
     assignment = split_cases(
-        cases,
+        patients,
         Splits(
             file=str(Path(ROOT) / "openkbp" / "splits.json"),
             validation_cases={"db1": ["KBP_017"]},

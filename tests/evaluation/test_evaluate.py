@@ -233,7 +233,7 @@ def test_names_of_another_label_space_are_refused(root: Path) -> None:
 
 def test_fault_of_a_reference_is_reported(root: Path) -> None:
     write(root / "full/a/labels.nii.gz", scan((7, 0)))
-    with pytest.raises(InputError, match="case 'a'"):
+    with pytest.raises(InputError, match="/a/labels"):
         evaluate_predictions(experiment_of(root), root / "predictions")
 
 

@@ -15,6 +15,7 @@ from fuzz import record_faults
 from fuzz.corpus import Fault, Mutate, Reader, flip_bits, replace_by_other
 from fuzz.documents import WRONG, json_faults, parent_of, places
 from fuzz.weights_faults import truncate_whole
+from tfpartial.databases import ScanFile
 
 MADE, NEXT = 2, {"epoch": 3, "loss": 0.25}
 HISTORIES = ("metrics.json", "validation.json")
@@ -144,7 +145,7 @@ def prepare_outputs(folder: Path) -> None:
 def _stamp(output: Path) -> Path:
     from tfpartial.inference.jobs import SegmentJob
 
-    return SegmentJob(output, output).stamp
+    return SegmentJob(ScanFile(output), output).stamp
 
 
 def _key(name: str) -> dict[str, Any]:

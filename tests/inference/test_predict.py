@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -51,7 +52,7 @@ def segmented(monkeypatch):
     original = predict._segment
 
     def count(job, *others):
-        done.append(job.source.name)
+        done.append(Path(job.source.name).name)
         return original(job, *others)
 
     def background(network, volume, space, preprocess, *others):
@@ -168,6 +169,24 @@ def test_a_rerun_does_only_what_changed(run, scan, tmp_path, segmented):
     assert segmented == []
 
 
+def test_a_scan_is_read_once(run, scan, tmp_path, segmented, monkeypatch):
+    """Hashed and decoded from one reading, whether it is done before or not."""
+    source = put(tmp_path / "in", "a.nii.gz", scan)
+    opened = []
+
+    def count(path, *others, **more):
+        opened.append(str(path))
+        return real(path, *others, **more)
+
+    real = open
+    monkeypatch.setattr("builtins.open", count)
+    monkeypatch.setattr("io.open", count)
+    for readings in (1, 2):
+        predict_files([source], tmp_path / "out", run)
+        assert opened.count(str(source)) == readings
+    assert segmented == ["a.nii.gz"]
+
+
 def test_asking_for_probabilities_later_makes_them(run, scan, tmp_path):
     put(tmp_path / "in", "a.nii.gz", scan)
     out = tmp_path / "out"
@@ -205,8 +224,8 @@ def test_bad_scans_are_all_named_and_the_good_ones_written(
     with pytest.raises(InputError) as caught:
         predict_files([tmp_path / "in"], tmp_path / "out", run)
     assert len(caught.value.faults) == 2
-    assert "text.nii.gz" in caught.value.faults[0]
-    assert "air.nii.gz: not segmented" in caught.value.faults[1]
+    assert "air.nii.gz: not segmented" in caught.value.faults[0]
+    assert "text.nii.gz" in caught.value.faults[1]
     assert (tmp_path / "out" / "good.nii.gz").is_file()
     assert not (tmp_path / "out" / "air.nii.gz").exists()
     assert "text.nii.gz" not in segmented

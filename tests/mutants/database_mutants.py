@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tfpartial.databases import Case, declared
+from tfpartial.databases import Case, all_cases
 from tfpartial.errors import InputError
 from tfpartial.records.cases_file import CaseEntry
 from tfpartial.scans import Volume
@@ -27,7 +27,7 @@ def _guess(
     monkeypatch: pytest.MonkeyPatch, clue: Callable[[Case], Iterable[str]]
 ) -> None:
     """Let the first protocol among the clues decide, if there is one."""
-    real = declared.find_cases
+    real = all_cases.find_cases
 
     def find_cases(database: Any, space: Any, *more: Any) -> list[Case]:
         guessed = []
@@ -39,12 +39,12 @@ def _guess(
             guessed.append(case)
         return guessed
 
-    monkeypatch.setattr(declared, "find_cases", find_cases)
+    monkeypatch.setattr(all_cases, "find_cases", find_cases)
 
 
 def database_from_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan below a folder `abdomen` is taken for one of 'abdomen'."""
-    _guess(monkeypatch, lambda case: case.image_path.parts)
+    _guess(monkeypatch, lambda case: case.source.name.split("/"))
 
 
 def database_from_prefix(monkeypatch: pytest.MonkeyPatch) -> None:

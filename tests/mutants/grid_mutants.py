@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfpartial.databases import read
+from tfpartial.databases import sources
 from tfpartial.errors import InputError
 from tfpartial.evaluation import predictions
 from tfpartial.scans import Volume, check_same_grid
@@ -31,7 +31,7 @@ def _warn_where(
                 raise
             log.warning("%s", error)
 
-    monkeypatch.setattr(read, "check_same_grid", check)
+    monkeypatch.setattr(sources, "check_same_grid", check)
     monkeypatch.setattr(predictions, "check_same_grid", check)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tfpartial.audit.measures import MeasureJob
 from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of
-from tfpartial.databases import check_database_names, declared_cases
+from tfpartial.databases import check_database_names, find_all_cases
 from tfpartial.errors import InputError
 from tfpartial.evaluation.predictions import prediction_path
 from tfpartial.files.whole_file import write_whole
@@ -39,7 +39,7 @@ def measure_jobs(
     space = label_space_of(experiment)
     known = [database.name for database in experiment.databases]
     check_database_names(databases or (), known)
-    found, assigned = declared_cases(
+    found, assigned = find_all_cases(
         experiment.databases, space, experiment.build.splits
     )
     folder = None if predictions_dir is None else Path(predictions_dir)

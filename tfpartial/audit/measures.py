@@ -19,15 +19,14 @@ from tfpartial.audit.coarse import block_means, coarse_copy
 from tfpartial.audit.same_scan.fingerprint import Fingerprint
 from tfpartial.audit.same_scan.profiles import plane_profiles
 from tfpartial.config import Database
-from tfpartial.databases import Case, exact_hash, stored_values
-from tfpartial.databases.read import read_case_with_faults
+from tfpartial.databases import Case, exact_hash, read_case, stored_values
 from tfpartial.errors import Faults, InputError
 from tfpartial.evaluation.predictions import read_prediction
 from tfpartial.labels import LabelSpace
 from tfpartial.metrics.groups import Structure, structures_of
 from tfpartial.metrics.overlap import volume_ml
 from tfpartial.reporting.views import Frame
-from tfpartial.scans import Volume, read_image, turn_prone
+from tfpartial.scans import Volume, turn_prone
 from tfpartial.scans.formats import names_path
 
 HU_PERCENTILES = (5, 25, 50, 75, 95)
@@ -118,9 +117,7 @@ def measure_case(job: MeasureJob) -> CaseMeasures:
     case = job.case
     faults = Faults()
     try:
-        image, stored = read_case_with_faults(
-            case, job.database, job.space, faults
-        )
+        image, stored = read_case(case, job.database, job.space, faults)
     except InputError as error:
         faults.add(error)
         return _unread(job, faults)
@@ -136,7 +133,7 @@ def measure_case(job: MeasureJob) -> CaseMeasures:
     if job.prediction is not None:
         try:
             predicted = read_prediction(
-                job.prediction, image, case.image_path, job.space
+                job.prediction, image, case.source.name, job.space
             )
             differences = disagreements(
                 stored.array, predicted, structures, stored.spacing_mm
@@ -219,7 +216,7 @@ def fingerprint_of(job: MeasureJob, near_ras: Volume) -> Fingerprint:
 
 def read_near_ras(case: Case) -> Volume:
     """Read a scan with its axes in the order and direction of RAS+."""
-    image = read_image(case.image_path)
+    image = case.source.read_image()
     patient = Volume(image.array, patient_affine(case, image.affine))
     frame = Frame(patient.grid)
     return Volume(frame.reorder(image.array), frame.grid.affine)
@@ -235,20 +232,21 @@ def without_paths(faults: Faults, job: MeasureJob) -> tuple[str, ...]:
 
     A report is passed on: where scans lie may name patients.
     """
-    roles = {job.case.image_path: "the scan"}
-    for structure, path in job.case.label_paths.items():
-        roles[path] = (
-            f"the mask of '{structure}'" if structure else "the labels"
-        )
-    if job.case.field_of_view_path is not None:
-        roles[job.case.field_of_view_path] = "the field of view"
+    source = job.case.source
+    roles = {
+        str(path): f"the {role}"
+        for role, paths in source.files.items()
+        for path in paths
+    }
+    roles[source.name] = "the scan"
     if job.prediction is not None:
-        roles[job.prediction] = "the prediction"
-        roles[names_path(job.prediction)] = "the names beside the prediction"
+        roles[str(job.prediction)] = "the prediction"
+        beside = str(names_path(job.prediction))
+        roles[beside] = "the names beside the prediction"
     texts = list(faults.found)
     # The longest first: one path may begin like another.
-    for path in sorted(roles, key=lambda path: -len(str(path))):
-        texts = [text.replace(str(path), roles[path]) for text in texts]
+    for path in sorted(roles, key=len, reverse=True):
+        texts = [text.replace(path, roles[path]) for text in texts]
     return tuple(texts)
 
 

@@ -47,9 +47,8 @@ from tfpartial.audit.result import AuditResult, json_text
 from tfpartial.audit.same_scan.leaks import same_scan_findings
 from tfpartial.audit.same_scan.pairs import SameScan, find_same_scans
 from tfpartial.config import Database, Experiment
-from tfpartial.databases import stored_values
+from tfpartial.databases import read_case, stored_values
 from tfpartial.databases.cases import declared_position
-from tfpartial.databases.read import read_case_with_faults
 from tfpartial.errors import Faults
 from tfpartial.files.whole_file import write_whole
 from tfpartial.metrics.groups import structures_of
@@ -197,9 +196,7 @@ def _seen(
 
 def _misfit(job: MeasureJob, score: float, scores: Sequence[Scores]) -> Finding:
     """Read a case again and search the shift that explains it."""
-    image, stored = read_case_with_faults(
-        job.case, job.database, job.space, Faults()
-    )
+    image, stored = read_case(job.case, job.database, job.space, Faults())
     frame = Frame(Grid(image.shape, patient_affine(job.case, image.affine)))
     hu = Volume(frame.reorder(image.array), frame.grid.affine)
     codes = frame.reorder(stored.array)

@@ -172,7 +172,7 @@ def _segment_all(
         InputError: no run, or one of another label space.
     """
     from tfpartial.config import label_space_of
-    from tfpartial.databases import check_database_names, declared_cases
+    from tfpartial.databases import check_database_names, find_all_cases
     from tfpartial.inference.jobs import SegmentJob
     from tfpartial.inference.predict import segment_jobs
     from tfpartial.runs.loaded_run import load_run
@@ -189,16 +189,16 @@ def _segment_all(
         )
     known = [database.name for database in experiment.databases]
     check_database_names(arguments.databases or (), known)
-    found, _ = declared_cases(
+    cases, _ = find_all_cases(
         experiment.databases, space, experiment.build.splits
     )
     jobs = [
         SegmentJob(
-            case.image_path,
+            case.source,
             label_map_path(predictions_dir / name, case.case_id),
             case.prone_turn,
         )
         for name in arguments.databases or known
-        for case in found[name]
+        for case in cases[name]
     ]
     segment_jobs(jobs, run, run.experiment.predict, Faults())

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
     PREDICTIONS_DIR,
     examples="tfpartial predict --run_dir runs/my --split test "
     "--predictions_dir out\n"
-    "tfpartial predict --run_dir runs/my --inputs ct.nii.gz "
+    "tfpartial predict --run_dir runs/my --inputs scans/ "
     "--predictions_dir out",
 )
 def predict(arguments: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ from tfpartial.comparison.results import write_results
 from tfpartial.comparison.run.commands import PROGRAM
 from tfpartial.comparison.run.runner import OTHERS, Runner
 from tfpartial.config import Experiment, label_space_of, write_resolved
-from tfpartial.databases import cases_of_split, declared_cases
+from tfpartial.databases import cases_of_split, find_all_cases
 from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.files.folder_lock import folder_lock
 
@@ -113,7 +113,7 @@ def check_cases(comparison: Comparison, base: Experiment) -> Comparison:
             base.databases, space, splits, comparison.split, [name]
         )
     }
-    found, _ = declared_cases(base.databases, space, splits)
+    found, _ = find_all_cases(base.databases, space, splits)
     known = [case.case_id for case in found[name]]
     named = [*comparison.figure_cases, *comparison.exclude]
     with Faults() as faults:

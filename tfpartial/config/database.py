@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from tfpartial.config.base import Declared, InnerPath, PathText
 
@@ -12,7 +12,6 @@ IGNORE = "ignore"
 # More than anyone declares; each is compared with every other.
 MAX_VALUES = 1024
 MAX_CASES = 20_000
-Layout = Literal["nnunet_raw", "msd", "label_map_folder", "mask_folder"]
 Position = Literal["supine", "prone"]
 AbsentMask = Literal["error", "not_annotated", "empty"]
 
@@ -30,7 +29,7 @@ class Database(Declared):
     """Cases that were annotated by one protocol (the paper's D_k)."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    layout: Layout
+    layout: str = Field(description="name of a `databases.layouts`")
     path: PathText = Field(
         description="folder; ${NAME} is replaced from the environment, a "
         "relative path is relative to the file that declares it"
@@ -93,11 +92,11 @@ class Database(Declared):
             return {str(key): value for key, value in values.items()}
         return values
 
-    @model_validator(mode="after")
-    def _mask_names_structure(self) -> Database:
-        if self.layout == "mask_folder" and "{structure}" not in self.mask:
+    @field_validator("mask")
+    @classmethod
+    def _mask_names_structure(cls, mask: str) -> str:
+        if "{structure}" not in mask:
             raise ValueError(
-                f"mask: expected '{{structure}}' in the file name, found "
-                f"'{self.mask}'"
+                f"expected '{{structure}}' in the file name, found '{mask}'"
             )
-        return self
+        return mask

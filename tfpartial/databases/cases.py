@@ -1,4 +1,4 @@
-"""The cases of a database: files, patient, what is annotated, position.
+"""The cases of a database: source, patient, what is annotated, position.
 
 In: a declared database. Out: `Case` list, or all the faults of all its cases.
 No voxel is read here; `read.read_case` does that.
@@ -6,19 +6,17 @@ No voxel is read here; `read.read_case` does that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tfpartial.config.database import Database, Position
-from tfpartial.databases.layouts.case_folders import find_case_folders
-from tfpartial.databases.layouts.dataset_json import integer_keys
-from tfpartial.databases.layouts.found_files import FoundFiles
-from tfpartial.databases.layouts.msd import find_msd
-from tfpartial.databases.layouts.nnunet_raw import find_nnunet_raw
+from tfpartial.databases.layouts import LAYOUTS, layout_of
+from tfpartial.databases.layouts.base import Layout
 from tfpartial.databases.patients import patient_of
+from tfpartial.databases.sources import SCAN, ScanSource
 from tfpartial.databases.stored_values import (
     StoredValues,
     annotated_labels,
@@ -26,24 +24,6 @@ from tfpartial.databases.stored_values import (
 )
 from tfpartial.errors import Faults, InputError, did_you_mean, join_names
 from tfpartial.labels import LabelSpace
-
-Finder = Callable[[Database, Path, Faults], list[FoundFiles]]
-FINDERS: dict[str, Finder] = {
-    "nnunet_raw": find_nnunet_raw,
-    "msd": find_msd,
-    "label_map_folder": find_case_folders,
-    "mask_folder": find_case_folders,
-}
-# Fields that do nothing outside these layouts: declaring one elsewhere is a
-# misunderstanding that must not pass silently.
-_FIELD_LAYOUTS = {
-    "image": ("label_map_folder", "mask_folder"),
-    "label_map": ("label_map_folder",),
-    "mask": ("mask_folder",),
-    "absent_mask": ("mask_folder",),
-    "priority": ("mask_folder",),
-    "field_of_view": ("label_map_folder", "mask_folder"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +33,18 @@ class Case:
     Attributes:
         case_id: unique in its database.
         database: name of the database.
-        image_path: the scan, HU.
-        label_paths: structure -> mask; None -> label map.
+        source: where its voxels are, and how to read them.
         patient_id: unit of the split; the case id unless a pattern says more.
         annotated: (L,) bool; column 0 (background) is always true.
         prone_turn: whether preprocessing must turn the patient over.
-        field_of_view_path: mask outside of which nothing is annotated.
     """
 
     case_id: str
     database: str
-    image_path: Path
-    label_paths: dict[str | None, Path]
+    source: ScanSource
     patient_id: str
     annotated: np.ndarray
     prone_turn: bool
-    field_of_view_path: Path | None = None
 
 
 def find_cases(
@@ -89,84 +65,49 @@ def find_cases(
     Raises:
         InputError: every fault of the declaration and of the files together.
     """
+    layout = layout_of(database)
     with Faults() as faults:
-        _check_fields(database, faults)
-        stored, annotated = _protocol(database, space, faults)
-        if database.layout != "mask_folder":
-            try:
-                integer_keys(database)
-            except InputError as error:
-                faults.add(error)
-        found = _find_files(database, faults)
-        if stored is None or annotated is None:
+        _check_fields(database, layout, faults)
+        protocol = _protocol(database, space, faults)
+        sources = _find_sources(database, layout, faults)
+        _check_files(sources, database, faults)
+        _check_undeclared(sources, database, faults)
+        patients = _patients(sources, patient_pattern, faults)
+        if protocol is None:
             faults.raise_if_any()
             return []
-        _check_absent(found, database, stored, space, faults)
-        _check_shared_files(found, database, faults)
-        patients = _patients(found, patient_pattern, faults)
+        stored, annotated = protocol
+        _check_absent(sources, database, layout, stored, space, faults)
     return [
-        _case(
-            files, patients[files.case_id], database, stored, annotated, space
+        Case(
+            case_id=case_id,
+            database=database.name,
+            source=source,
+            patient_id=patients[case_id],
+            annotated=_annotated_in(
+                case_id, source, database, stored, annotated, space
+            ),
+            prone_turn=is_turned(database, case_id),
         )
-        for files in sorted(found, key=lambda files: files.case_id)
+        for case_id, source in sorted(sources.items())
     ]
 
 
-def _patients(
-    found: list[FoundFiles], pattern: str | None, faults: Faults
-) -> dict[str, str]:
-    """Return case id -> patient id."""
-    patients = {}
-    for files in found:
-        try:
-            patients[files.case_id] = patient_of(files.case_id, pattern)
-        except InputError as error:
-            faults.add(error)
-    return patients
+def _check_fields(database: Database, layout: Layout, faults: Faults) -> None:
+    """Refuse fields without effect and unknown names in `priority`.
 
-
-def _protocol(
-    database: Database, space: LabelSpace, faults: Faults
-) -> tuple[StoredValues | None, np.ndarray | None]:
-    """Return stored values and annotated labels; None where at fault."""
-    stored = annotated = None
-    try:
-        stored = stored_values(database, space)
-        annotated = annotated_labels(database, stored, space)
-    except InputError as error:
-        faults.add(error)
-    return stored, annotated
-
-
-def _find_files(database: Database, faults: Faults) -> list[FoundFiles]:
-    """Return the files of every case that is not excluded."""
-    root = Path(database.path)
-    if not root.is_dir():
-        faults.add(
-            f"database '{database.name}': expected a folder at 'path' "
-            f"{root}, found none. Correct 'path'."
-        )
-        return []
-    try:
-        return FINDERS[database.layout](database, root, faults)
-    except InputError as error:
-        faults.add(error)
-        return []
-
-
-def _check_fields(database: Database, faults: Faults) -> None:
-    """Refuse fields without effect and unknown names in `priority`."""
-    for name, layouts in _FIELD_LAYOUTS.items():
-        default = (
-            type(database)
-            .model_fields[name]
-            .get_default(call_default_factory=True)
-        )
-        if database.layout in layouts or getattr(database, name) == default:
+    Declaring a field that this layout does not read is a misunderstanding
+    that must not pass silently.
+    """
+    fields = type(database).model_fields
+    for name in sorted({name for known in LAYOUTS for name in known.fields}):
+        default = fields[name].get_default(call_default_factory=True)
+        if name in layout.fields or getattr(database, name) == default:
             continue
+        users = [known.name for known in LAYOUTS if name in known.fields]
         faults.add(
             f"database '{database.name}': '{name}' has no effect in layout "
-            f"'{database.layout}' (only in {', '.join(layouts)}). Remove it."
+            f"'{layout.name}' (only in {', '.join(users)}). Remove it."
         )
     for structure in database.priority:
         if structure not in database.values:
@@ -177,6 +118,117 @@ def _check_fields(database: Database, faults: Faults) -> None:
             )
 
 
+def _protocol(
+    database: Database, space: LabelSpace, faults: Faults
+) -> tuple[StoredValues, np.ndarray] | None:
+    """Return stored values and annotated labels; None where at fault."""
+    try:
+        stored = stored_values(database, space)
+        return stored, annotated_labels(database, stored, space)
+    except InputError as error:
+        faults.add(error)
+        return None
+
+
+def _find_sources(
+    database: Database, layout: Layout, faults: Faults
+) -> dict[str, ScanSource]:
+    """Return the source of every case that is not excluded."""
+    if not Path(database.path).is_dir():
+        faults.add(
+            f"database '{database.name}': expected a folder at 'path' "
+            f"{database.path}, found none. Correct 'path'."
+        )
+        return {}
+    try:
+        sources = layout.find(database, faults)
+    except InputError as error:
+        faults.add(error)
+        return {}
+    for name, ids in (
+        ("exclude", database.exclude),
+        ("cases", list(database.cases)),
+    ):
+        for case_id in ids:
+            if case_id not in sources:
+                faults.add(
+                    f"database '{database.name}': '{name}' names case "
+                    f"'{case_id}', which {database.path} does not contain."
+                    + did_you_mean(case_id, sources)
+                    + " Correct the id, or remove it."
+                )
+    excluded = set(database.exclude)
+    kept = {c: s for c, s in sources.items() if c not in excluded}
+    if not kept:
+        faults.add(
+            f"database '{database.name}': expected cases of layout "
+            f"'{layout.name}', found that {database.path} holds no case"
+            + (" that is not excluded." if sources else ".")
+            + " Correct 'path' or 'layout'."
+        )
+    return kept
+
+
+def _check_files(
+    sources: Mapping[str, ScanSource], database: Database, faults: Faults
+) -> None:
+    """Refuse missing files, and a scan that is two cases (through a link)."""
+    missing: dict[str, list[Path]] = {}
+    owners: dict[tuple[Path, ...], str] = {}
+    for case_id, source in sorted(sources.items()):
+        for role, paths in source.files.items():
+            for path in paths:
+                if not path.is_file():
+                    missing.setdefault(role, []).append(path)
+        scan = tuple(sorted(path.resolve() for path in source.files[SCAN]))
+        owner = owners.setdefault(scan, case_id)
+        if owner != case_id:
+            faults.add(
+                f"database '{database.name}': cases '{owner}' and '{case_id}' "
+                f"are the same scan {join_names(scan, 1)}. List one of them "
+                f"under 'exclude'."
+            )
+    for role, paths in missing.items():
+        faults.add(
+            f"database '{database.name}': expected a {role} in every case, "
+            f"{role} not found for {len(paths)} case(s): {join_names(paths)}. "
+            f"Restore the file(s), or list the case(s) under 'exclude'."
+        )
+
+
+def _check_undeclared(
+    sources: Mapping[str, ScanSource], database: Database, faults: Faults
+) -> None:
+    """Refuse structures that `values` leaves out.
+
+    A forgotten structure would silently be taught as background.
+    """
+    undeclared: dict[str, list[Path]] = {}
+    for source in sources.values():
+        for structure, path in source.undeclared.items():
+            undeclared.setdefault(structure, []).append(path)
+    for structure, paths in sorted(undeclared.items()):
+        faults.add(
+            f"database '{database.name}': mask '{structure}' of "
+            f"{len(paths)} case(s) is not declared under 'values': "
+            f"{join_names(paths, 3)}. Map '{structure}' to a label, to "
+            f"'ignore', or to 'background' (its file is then not used)."
+        )
+
+
+def _patients(
+    case_ids: Iterable[str], pattern: str | None, faults: Faults
+) -> dict[str, str]:
+    """Return case id -> patient id."""
+    patients = {}
+    for case_id in case_ids:
+        try:
+            patients[case_id] = patient_of(case_id, pattern)
+        except InputError as error:
+            faults.add(error)
+    return patients
+
+
 def _override(database: Database, case_id: str) -> list[str] | None:
     """Return the labels a case declares as annotated, if it does."""
     override = database.cases.get(case_id)
@@ -184,21 +236,22 @@ def _override(database: Database, case_id: str) -> list[str] | None:
 
 
 def _check_absent(
-    found: list[FoundFiles],
+    sources: Mapping[str, ScanSource],
     database: Database,
+    layout: Layout,
     stored: StoredValues,
     space: LabelSpace,
     faults: Faults,
 ) -> None:
-    """Refuse absent masks that the declaration does not explain.
+    """Refuse absent structures that the declaration does not explain.
 
     A structure that means 'background' claims nothing, and one whose labels
     the case's override leaves out is expected to be absent.
     """
     unexplained: dict[str, list[str]] = {}
-    for files in found:
-        names = _override(database, files.case_id)
-        for structure in files.absent:
+    for case_id, source in sorted(sources.items()):
+        names = _override(database, case_id)
+        for structure in source.absent:
             if stored.code_of[structure] == 0:
                 continue
             labels = stored.labels_of(structure)
@@ -206,67 +259,41 @@ def _check_absent(
             if labels.any() and names is not None and not claimed:
                 continue
             if database.absent_mask == "error":
-                unexplained.setdefault(structure, []).append(files.case_id)
+                unexplained.setdefault(structure, []).append(case_id)
             elif database.absent_mask == "not_annotated" and claimed:
                 faults.add(
-                    f"database '{database.name}': 'cases.{files.case_id}' "
+                    f"database '{database.name}': 'cases.{case_id}' "
                     f"declares labels of '{structure}' as annotated, but its "
                     f"mask is absent. Restore the mask, or correct the list."
                 )
     for structure, case_ids in unexplained.items():
+        file = database.mask.replace("{structure}", structure)
+        where = f" ({file})" if "mask" in layout.fields else ""
         faults.add(
-            f"database '{database.name}': expected a mask of '{structure}' "
-            f"({database.mask.replace('{structure}', structure)}) in every "
-            f"case, found none in {len(case_ids)} of {len(found)}: "
-            f"{join_names(case_ids)}. Restore it; or declare 'absent_mask: "
-            f"not_annotated' (unknown there) or 'empty' (known to be absent); "
-            f"or list what these cases annotate under 'cases'."
+            f"database '{database.name}': expected a mask of '{structure}'"
+            f"{where} in every case, found none in {len(case_ids)} of "
+            f"{len(sources)}: {join_names(case_ids)}. Restore it; or declare "
+            f"'absent_mask: not_annotated' (unknown there) or 'empty' (known "
+            f"to be absent); or list what these cases annotate under 'cases'."
         )
 
 
-def _check_shared_files(
-    found: list[FoundFiles], database: Database, faults: Faults
-) -> None:
-    """Refuse a scan that is two cases, such as through a symbolic link."""
-    owners: dict[Path, str] = {}
-    for files in found:
-        path = files.image_path.resolve()
-        owner = owners.setdefault(path, files.case_id)
-        if owner != files.case_id:
-            faults.add(
-                f"database '{database.name}': cases '{owner}' and "
-                f"'{files.case_id}' are the same scan {path}. List one of "
-                f"them under 'exclude'."
-            )
-
-
-def _case(
-    files: FoundFiles,
-    patient_id: str,
+def _annotated_in(
+    case_id: str,
+    source: ScanSource,
     database: Database,
     stored: StoredValues,
-    annotated: np.ndarray,
+    protocol: np.ndarray,
     space: LabelSpace,
-) -> Case:
-    """Return the case that the files and the declaration make together."""
-    names = _override(database, files.case_id)
-    if names is not None:
-        annotated = space.vector(names)
-    elif database.absent_mask == "not_annotated":
-        annotated = annotated.copy()
-        for structure in files.absent:
+) -> np.ndarray:
+    """Return (L,) bool: what one case annotates of its protocol."""
+    names = _override(database, case_id)
+    annotated = protocol.copy() if names is None else space.vector(names)
+    if names is None and database.absent_mask == "not_annotated":
+        for structure in source.absent:
             annotated &= ~stored.labels_of(structure)
     annotated[0] = True
-    return Case(
-        case_id=files.case_id,
-        database=database.name,
-        image_path=files.image_path,
-        label_paths=files.label_paths,
-        patient_id=patient_id,
-        annotated=annotated,
-        prone_turn=is_turned(database, files.case_id),
-        field_of_view_path=files.field_of_view_path,
-    )
+    return annotated
 
 
 def declared_position(database: Database, case_id: str) -> Position:

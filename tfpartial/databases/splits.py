@@ -1,6 +1,7 @@
 """Which cases train, validate and test; the patient is the unit.
 
-In: cases and `build.splits` of the config. Out: (database, case) -> split.
+In: cases, their patients and `build.splits` of the config.
+Out: (database, case) -> split.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tfpartial.config.experiment import Splits
-from tfpartial.databases.cases import Case
-from tfpartial.databases.patients import patient_of
 from tfpartial.errors import Faults, InputError, did_you_mean, join_names, shown
 from tfpartial.files.safe_reading import read_json
 
@@ -22,7 +21,7 @@ Assignment = dict[tuple[str, str], Split]
 
 
 def split_cases(
-    cases_by_database: Mapping[str, Sequence[Case]],
+    patients: Mapping[str, Mapping[str, str]],
     splits: Splits,
     excluded: Mapping[str, Collection[str]] | None = None,
     declared: Collection[str] | None = None,
@@ -33,7 +32,7 @@ def split_cases(
     (seed, patient); then `validation_cases` move from train to validation.
 
     Args:
-        cases_by_database: database name -> its cases.
+        patients: database name -> case id -> patient id.
         splits: as declared.
         excluded: database name -> ids that the file may name although they
             are no cases (the databases' `exclude`).
@@ -51,26 +50,23 @@ def split_cases(
             f"build.splits: expected validation_share + test_share <= 1, "
             f"found {splits.validation_share} + {splits.test_share}."
         )
-    listed = _read_file(splits, declared or cases_by_database)
-    patients = _patients(cases_by_database, splits.patient_pattern)
+    listed = _read_file(splits, declared or patients)
     assignment: Assignment = {}
     with Faults() as faults:
-        for database, cases in cases_by_database.items():
-            case_ids = [case.case_id for case in cases]
+        for database, patient_of in patients.items():
             if database in listed:
-                ignored = (excluded or {}).get(database, ())
                 chosen = _by_file(
                     database,
-                    case_ids,
+                    list(patient_of),
                     listed[database],
-                    ignored,
+                    (excluded or {}).get(database, ()),
                     splits,
                     faults,
                 )
             else:
                 chosen = {
-                    c: split_of_patient(patients[database, c], splits)
-                    for c in case_ids
+                    case_id: split_of_patient(patient, splits)
+                    for case_id, patient in patient_of.items()
                 }
             _move_to_validation(database, chosen, splits, faults)
             assignment.update({(database, c): s for c, s in chosen.items()})
@@ -93,27 +89,6 @@ def split_of_patient(patient_id: str, splits: Splits) -> Split:
     if share < splits.test_share + splits.validation_share:
         return "validation"
     return "train"
-
-
-def _patients(
-    cases_by_database: Mapping[str, Sequence[Case]], pattern: str | None
-) -> dict[tuple[str, str], str]:
-    """Return (database, case id) -> patient id."""
-    patients = {}
-    with Faults() as faults:
-        for database, cases in cases_by_database.items():
-            for case in cases:
-                try:
-                    patient = (
-                        case.patient_id
-                        if pattern is None
-                        else patient_of(case.case_id, pattern)
-                    )
-                except InputError as error:
-                    faults.add(error)
-                    continue
-                patients[database, case.case_id] = patient
-    return patients
 
 
 def _read_file(splits: Splits, known: Collection[str]) -> dict[str, Any]:
@@ -242,13 +217,13 @@ def _move_to_validation(
 
 def _refuse_divided_patients(
     assignment: Assignment,
-    patients: Mapping[tuple[str, str], str],
+    patients: Mapping[str, Mapping[str, str]],
     faults: Faults,
 ) -> None:
     """Refuse a patient of one database whose cases are in two splits."""
     cases: dict[tuple[str, str], list[tuple[str, Split]]] = {}
     for (database, case_id), split in assignment.items():
-        patient = patients[database, case_id]
+        patient = patients[database][case_id]
         cases.setdefault((database, patient), []).append((case_id, split))
     for (database, patient), members in cases.items():
         if len({split for _, split in members}) > 1:

@@ -133,7 +133,7 @@ def score_job(job: ScoreJob) -> tuple[list[Score], tuple[str, ...]]:
         prediction = None
         if job.prediction is not None:
             prediction = read_prediction(
-                job.prediction, image, job.case.image_path, job.space
+                job.prediction, image, job.case.source.name, job.space
             )
     except InputError as error:
         return [], error.faults

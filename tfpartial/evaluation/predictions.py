@@ -96,7 +96,7 @@ def leftover_warnings(
 
 
 def read_prediction(
-    path: Path, image: Volume, image_path: Path, space: LabelSpace
+    path: Path, image: Volume, image_name: str, space: LabelSpace
 ) -> np.ndarray:
     """Read label indices (I, J, K) on the scan's own grid.
 
@@ -107,7 +107,7 @@ def read_prediction(
     labels = read_labels(path)
     with Faults() as faults:
         try:
-            check_same_grid(image, labels, image_path, path)
+            check_same_grid(image, labels, image_name, path)
         except InputError as error:
             faults.add(error)
         top = space.num_labels - 1

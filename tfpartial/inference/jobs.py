@@ -5,14 +5,18 @@ In: a loaded run, a scan. Out: `SegmentJob`, keys for stamps.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfpartial import __version__
 from tfpartial.config import Predict
-from tfpartial.files.safe_reading import file_hash
+from tfpartial.databases import ImageSource
 from tfpartial.runs.loaded_run import LoadedRun
+from tfpartial.scans import Volume
 
 # Speed only: another value gives the same segmentation.
 _WITHOUT_EFFECT = {"windows_per_batch"}
@@ -23,12 +27,12 @@ class SegmentJob:
     """One scan to segment.
 
     Attributes:
-        source: file of the scan, HU.
+        source: the scan, HU.
         output: where its label map belongs.
         prone_turn: the affine does not know that the patient lies prone.
     """
 
-    source: Path
+    source: ImageSource
     output: Path
     prone_turn: bool = False
 
@@ -61,12 +65,32 @@ def network_key(run: LoadedRun, options: Predict) -> dict[str, Any]:
 
 
 def prediction_key(
-    network_key: dict[str, Any], job: SegmentJob
+    network_key: dict[str, Any], job: SegmentJob, volume: Volume
 ) -> dict[str, Any]:
-    """Return everything that one segmentation depends on."""
+    """Return everything that one segmentation depends on.
+
+    Args:
+        network_key: of `network_key`.
+        job: the scan.
+        volume: of its source. Its voxels count, not the bytes of its files:
+            a scan is read once, whatever it is stored as.
+    """
     return {
         "use": "Research use only",
-        "scan_sha256": file_hash(job.source),
+        "scan_sha256": voxel_hash(volume),
         "prone_turn": job.prone_turn,
         **network_key,
     }
+
+
+def voxel_hash(volume: Volume) -> str:
+    """Return the sha256 of voxels and affine, as hex.
+
+    Other than `exact_hash`, which finds a scan again under other axes: two
+    volumes of one hash are segmented into the same file, bit by bit.
+    """
+    array = np.ascontiguousarray(volume.array.T)  # as files store voxels
+    about = f"{volume.shape} {array.dtype.str} {volume.affine.tolist()}"
+    digest = hashlib.sha256(about.encode())
+    digest.update(array.data)
+    return digest.hexdigest()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +16,8 @@ from tqdm import tqdm
 
 from tfpartial import scans as volumes
 from tfpartial.config import Experiment, Predict, Preprocess
-from tfpartial.databases import cases_of_split
+from tfpartial.databases import ScanFile, cases_of_split
+from tfpartial.databases.sources import SCAN
 from tfpartial.errors import Faults, InputError
 from tfpartial.files.stamp import holds, write_stamp
 from tfpartial.inference.input_files import find_input_files
@@ -178,7 +178,9 @@ def predict_files(
     out_dir = Path(out_dir)
     jobs = [
         SegmentJob(
-            path, label_map_path(out_dir, stem(path.name) or ""), prone_turn
+            ScanFile(path),
+            label_map_path(out_dir, stem(path.name) or ""),
+            prone_turn,
         )
         for path in paths
     ]
@@ -216,7 +218,7 @@ def predict_split(
     )
     jobs = [
         SegmentJob(
-            case.image_path,
+            case.source,
             label_map_path(Path(out_dir) / case.database, case.case_id),
             case.prone_turn,
         )
@@ -242,64 +244,63 @@ def run_jobs(
 def segment_jobs(
     jobs: Sequence[SegmentJob], run: LoadedRun, options: Predict, faults: Faults
 ) -> None:
-    """Segment what is not finished, and can be read.
-
-    Every scan is read once before the first is segmented, so that all bad
-    ones are known in the first minutes; the good ones are then done.
+    """Segment what is not finished, and can be read; each scan is read once.
 
     Args:
         jobs: which scans, and where their label maps go.
         run: the trained run.
         options: how it predicts.
-        faults: receives those of unusable scans.
+        faults: receives those of unusable scans; the others are segmented.
 
     Raises:
         InputError: the weights are missing or damaged; an output would
             replace its scan.
     """
-    pending = _unfinished(jobs, run, options, faults)
-    network = load_network(run, options.network) if pending else None
-    for job, key in tqdm(pending, desc="segment", unit="scan"):
+    _refuse_replaced_scans(jobs)
+    made_by = network_key(run, options)
+    network: keras.Model | None = None
+
+    def leave_out(fault: str | InputError) -> None:
+        faults.add(fault)
+        log.error("%s", fault)
+
+    for job in tqdm(jobs, desc="segment", unit="scan"):
         try:
-            written = _segment(job, network, run, options)
+            volume = job.source.read_image()
         except InputError as error:
-            fault = f"{job.source}: not segmented: {error}"
-            faults.add(fault)
-            log.error("%s", fault)
+            leave_out(error)
             continue
-        write_stamp(job.stamp, key, written)
+        key = prediction_key(made_by, job, volume)
+        if holds(job.stamp, key):
+            continue
+        if network is None:
+            network = load_network(run, options.network)
+        try:
+            written = _segment(job, volume, network, run, options)
+        except InputError as error:
+            leave_out(f"{job.source.name}: not segmented: {error}")
+        else:
+            write_stamp(job.stamp, key, written)
 
 
-def _unfinished(
-    jobs: Sequence[SegmentJob], run: LoadedRun, options: Predict, faults: Faults
-) -> list[tuple[SegmentJob, dict[str, Any]]]:
-    """Return readable scans to do and what makes them; collect the others."""
+def _refuse_replaced_scans(jobs: Sequence[SegmentJob]) -> None:
     for job in jobs:
-        if job.output.resolve() == job.source.resolve():
+        scan = [path.resolve() for path in job.source.files[SCAN]]
+        if job.output.resolve() in scan:
             raise InputError(
-                f"{job.source}: its label map would replace it. Choose "
+                f"{job.source.name}: its label map would replace it. Choose "
                 f"another folder for the predictions."
             )
-    made_by = network_key(run, options)
-    pending = []
-    for job in tqdm(jobs, desc="check scans", unit="scan"):
-        try:
-            volumes.read_image(job.source)
-        except InputError as error:
-            faults.add(error)
-            log.error("%s", error)
-            continue
-        key = prediction_key(made_by, job)
-        if not holds(job.stamp, key):
-            pending.append((job, key))
-    return pending
 
 
 def _segment(
-    job: SegmentJob, network: keras.Model, run: LoadedRun, options: Predict
+    job: SegmentJob,
+    volume: Volume,
+    network: keras.Model,
+    run: LoadedRun,
+    options: Predict,
 ) -> list[Path]:
     """Segment one scan; write what was asked for; return the files."""
-    volume = volumes.read_image(job.source)
     labels, probabilities = predict_scan(
         network,
         volume,

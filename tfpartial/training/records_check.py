@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfpartial.config import Database, Experiment, label_space_of
-from tfpartial.databases import Case, split_cases, stored_values
+from tfpartial.databases import patient_of, split_cases, stored_values
 from tfpartial.databases.cases import is_turned
 from tfpartial.databases.stored_values import annotated_labels
 from tfpartial.errors import Faults, InputError, join_names
@@ -163,12 +163,15 @@ def _split_differences(
             splits.file,
         )
         return
-    cases = {
-        name: [_case(name, entry.case) for entry in store.cases]
+    patients = {
+        name: {
+            entry.case: patient_of(entry.case, splits.patient_pattern)
+            for entry in store.cases
+        }
         for name, store in stores.items()
     }
     assigned = split_cases(
-        cases,
+        patients,
         splits,
         {database.name: database.exclude for database in experiment.databases},
         [database.name for database in experiment.databases],
@@ -185,16 +188,3 @@ def _split_differences(
                 f"split of {join_names(case_ids)} (records: {recorded}, "
                 f"config: {declared})",
             )
-
-
-def _case(database: str, case_id: str) -> Case:
-    """Return a case of which only the id is known: enough for its split."""
-    return Case(
-        case_id=case_id,
-        database=database,
-        image_path=Path(),
-        label_paths={},
-        patient_id=case_id,
-        annotated=np.zeros(0, bool),
-        prone_turn=False,
-    )

@@ -15,8 +15,7 @@ from tfpartial.audit.coarse import AIR_HU, COARSE_MM
 from tfpartial.audit.finding import Finding
 from tfpartial.audit.measures import MeasureJob, patient_affine
 from tfpartial.audit.same_scan.pairs import SameScan
-from tfpartial.databases import stored_values
-from tfpartial.databases.read import read_case_with_faults
+from tfpartial.databases import read_case, stored_values
 from tfpartial.errors import Faults, InputError
 from tfpartial.evaluation.predictions import read_prediction
 from tfpartial.metrics.groups import JOINER, stored_names
@@ -80,15 +79,13 @@ def _draw_case(
     """Draw a case with its annotation; False if it cannot be read."""
     job = jobs[finding.database, finding.case]
     try:
-        image, stored = read_case_with_faults(
-            job.case, job.database, job.space, Faults()
-        )
+        image, stored = read_case(job.case, job.database, job.space, Faults())
     except InputError:
         return False
     prediction = None
     if finding.kind == "disagreement" and job.prediction is not None:
         prediction = read_prediction(
-            job.prediction, image, job.case.image_path, job.space
+            job.prediction, image, job.case.source.name, job.space
         )
     volume = Volume(image.array, patient_affine(job.case, image.affine))
     names = dict(enumerate(job.space.names))

@@ -1,6 +1,7 @@
-"""dataset.json of nnU-Net and of the Medical Segmentation Decathlon.
+"""Stored integers of label maps, and what dataset.json says of them.
 
-In: the file. Out: its contents, and stored integer <-> name.
+In: `values`; dataset.json of nnU-Net and of the Medical Segmentation
+Decathlon. Out: its contents, and key of `values` -> stored integer.
 nnU-Net v2 writes name -> int, MSD (and nnU-Net v1) int-string -> name: the
 direction is detected, and refused where both or neither would fit.
 Source: nnU-Net documentation/dataset_format.md; the MSD dataset.json files.
@@ -21,13 +22,13 @@ _INTEGER = re.compile(r"-?[0-9]{1,18}")
 MAX_LABELS = 1024
 
 
-def read_dataset_json(database: Database) -> dict[str, Any]:
-    """Return the contents of `<path>/dataset.json`.
+def read_dataset_json(database: Database) -> tuple[dict[str, Any], Path]:
+    """Return the contents of `<path>/dataset.json`, and where it is.
 
     Raises:
         InputError: no such file, not JSON, or not a mapping.
     """
-    path = dataset_json_path(database)
+    path = Path(database.path) / "dataset.json"
     contents = read_json(
         path,
         f"the dataset.json of layout '{database.layout}'",
@@ -38,12 +39,7 @@ def read_dataset_json(database: Database) -> dict[str, Any]:
             f"{path}: expected a mapping, found {type(contents).__name__}. "
             "Write it as the layout describes."
         )
-    return contents
-
-
-def dataset_json_path(database: Database) -> Path:
-    """Return where the file of a database is."""
-    return Path(database.path) / "dataset.json"
+    return contents, path
 
 
 def refuse_channels(channels: object, where: Path) -> None:
@@ -132,65 +128,88 @@ def _refuse_repeats(pairs: list[tuple[int, str]], path: Path) -> None:
                 )
 
 
-def integer_keys(database: Database) -> dict[str, int]:
-    """Return declared key of `values` -> integer stored in a label map.
+def stored_integers(database: Database, faults: Faults) -> dict[str, int]:
+    """Return key of `values` -> stored integer, where keys are integers."""
+    integer_of: dict[str, int] = {}
+    for key in database.values:
+        integer = _as_integer(key)
+        if integer is None:
+            faults.add(
+                f"database '{database.name}': values '{key}': expected a "
+                f"stored integer (layout '{database.layout}'), found '{key}'."
+            )
+        else:
+            _add(key, integer, integer_of, database, faults)
+    return integer_of
+
+
+def named_integers(
+    database: Database, contents: dict[str, Any], where: Path, faults: Faults
+) -> dict[str, int]:
+    """Return key of `values` -> stored integer, with names of dataset.json.
 
     Args:
-        database: nnunet_raw or msd (keys are integers or names of
-            dataset.json), or label_map_folder (keys are integers).
-
-    Raises:
-        InputError: a key that is no integer and no name, two keys of one
-            integer, or an entry of dataset.json that `values` leaves out.
+        database: keys of its `values` are names, or integers.
+        contents: of dataset.json.
+        where: it is.
+        faults: receives unreadable `labels`, a key that is no integer and no
+            name, two keys of one integer, and every entry of `labels` that
+            `values` leaves out: it would be taught as background.
     """
-    names: dict[int, str] | None = None
-    source = Path(database.path)
-    if database.layout != "label_map_folder":
-        source = dataset_json_path(database)
-        names = parse_labels(read_dataset_json(database).get("labels"), source)
-    resolved: dict[str, int] = {}
-    with Faults() as faults:
-        for key in database.values:
-            try:
-                integer = _integer_of(key, names, database, source)
-            except InputError as error:
-                faults.add(error)
-                continue
-            for other in [k for k, i in resolved.items() if i == integer]:
-                faults.add(
-                    f"database '{database.name}': values '{other}' and "
-                    f"'{key}' are both the stored integer {integer}. Keep one."
-                )
-            resolved[key] = integer
-        for integer, name in sorted((names or {}).items()):
-            if integer == 0 or integer in resolved.values():
-                continue
+    integer_of: dict[str, int] = {}
+    try:
+        names = parse_labels(contents.get("labels"), where)
+    except InputError as error:
+        faults.add(error)
+        return integer_of
+    for key in database.values:
+        try:
+            integer = _integer_of(key, names, database, where)
+        except InputError as error:
+            faults.add(error)
+        else:
+            _add(key, integer, integer_of, database, faults)
+    for integer, name in sorted(names.items()):
+        if integer != 0 and integer not in integer_of.values():
             faults.add(
-                f"{source}: label '{name}' (stored integer {integer}) is not "
+                f"{where}: label '{name}' (stored integer {integer}) is not "
                 f"declared under 'values' of database '{database.name}'. Map "
                 f"'{name}' or '{integer}' to a label, to 'ignore' or to "
                 f"'background'."
             )
-    return resolved
+    return integer_of
+
+
+def _add(
+    key: str,
+    integer: int,
+    integer_of: dict[str, int],
+    database: Database,
+    faults: Faults,
+) -> None:
+    """Add a key, unless another has its integer."""
+    for other in [k for k, i in integer_of.items() if i == integer]:
+        faults.add(
+            f"database '{database.name}': values '{other}' and '{key}' are "
+            f"both the stored integer {integer}. Keep one."
+        )
+    integer_of[key] = integer
+
+
+def _as_integer(key: str) -> int | None:
+    return int(key) if _INTEGER.fullmatch(key) else None
 
 
 def _integer_of(
-    key: str, names: dict[int, str] | None, database: Database, source: Path
+    key: str, names: dict[int, str], database: Database, where: Path
 ) -> int:
     """Return the stored integer that one key of `values` means."""
-    where = f"database '{database.name}': values '{key}'"
-    integer = int(key) if _INTEGER.fullmatch(key) else None
-    if names is None:
-        if integer is None:
-            raise InputError(
-                f"{where}: expected a stored integer (layout "
-                f"'label_map_folder'), found '{key}'."
-            )
-        return integer
+    what = f"database '{database.name}': values '{key}'"
+    integer = _as_integer(key)
     by_name = [i for i, name in names.items() if name == key]
     if by_name and integer is not None and by_name[0] != integer:
         raise InputError(
-            f"{where}: ambiguous: {source} gives the name '{key}' to the "
+            f"{what}: ambiguous: {where} gives the name '{key}' to the "
             f"stored integer {by_name[0]}. Rename it there."
         )
     if by_name:
@@ -198,7 +217,7 @@ def _integer_of(
     if integer is None or (integer not in names and integer != 0):
         known = [f"{name} ({i})" for i, name in sorted(names.items())]
         raise InputError(
-            f"{where}: expected a label of {source}, found no such label "
+            f"{what}: expected a label of {where}, found no such label "
             f"there. It has: {', '.join(known)}."
             + did_you_mean(key, names.values())
             + " Correct the name."

@@ -1,6 +1,6 @@
 """Layout msd: `training` of dataset.json lists {image, label} pairs.
 
-In: a folder with dataset.json. Out: `FoundFiles` per case, faults collected.
+In: a folder with dataset.json. Out: a source per case.
 Source: dataset.json of the Medical Segmentation Decathlon.
 """
 
@@ -10,16 +10,13 @@ import os
 from pathlib import Path, PurePath
 
 from tfpartial.config.database import Database
+from tfpartial.databases.layouts.base import Layout
 from tfpartial.databases.layouts.dataset_json import (
-    dataset_json_path,
+    named_integers,
     read_dataset_json,
     refuse_channels,
 )
-from tfpartial.databases.layouts.found_files import (
-    FoundFiles,
-    MissingFiles,
-    keep_cases,
-)
+from tfpartial.databases.sources import LabelMapFile, ScanSource
 from tfpartial.errors import Faults, InputError, shown
 from tfpartial.scans.formats import label_map_path, stem
 
@@ -28,12 +25,10 @@ MAX_CASES = 100_000
 MAX_NAME_BYTES = 255  # of every file system; asking it for more is an error
 
 
-def find_msd(
-    database: Database, root: Path, faults: Faults
-) -> list[FoundFiles]:
-    """`training` of dataset.json: a list of {image, label}."""
-    contents = read_dataset_json(database)
-    where = dataset_json_path(database)
+def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
+    """Return case id -> source, in the order of `training`."""
+    contents, where = read_dataset_json(database)
+    integer_of = named_integers(database, contents, where, faults)
     refuse_channels(contents.get("modality"), where)
     entries = contents.get("training")
     if not isinstance(entries, list):
@@ -46,9 +41,9 @@ def find_msd(
             f"{where}: expected at most {MAX_CASES} entries in 'training', "
             f"found {len(entries)}. Split the database."
         )
-    pairs: dict[str, tuple[Path, Path]] = {}
+    sources: dict[str, ScanSource] = {}
     for position, entry in enumerate(entries):
-        pair = _pair(entry, root)
+        pair = _pair(entry, where.parent)
         if pair is None:
             faults.add(
                 f"{where}: training[{position}]: expected "
@@ -56,23 +51,18 @@ def find_msd(
                 f"folder, found {shown(entry)}. Correct it."
             )
             continue
-        case_id = stem(pair[0].name) or ""
-        if case_id in pairs:
+        image, label_map = pair
+        case_id = stem(image.name) or ""
+        if case_id in sources:
             faults.add(
                 f"{where}: expected each case once, found "
                 f"training[{position}]: case '{case_id}' is listed twice "
-                f"({pairs[case_id][0]} and {pair[0]}). Keep one."
+                f"({sources[case_id].name} and {image}). Keep one."
             )
-        pairs[case_id] = pair
-    missing = MissingFiles()
-    found = []
-    for case_id in keep_cases(pairs, database, faults):
-        image_path, label_path = pairs[case_id]
-        missing.expect("scan", image_path)
-        missing.expect("label map", label_path)
-        found.append(FoundFiles(case_id, image_path, {None: label_path}))
-    missing.report(database, faults)
-    return found
+        sources[case_id] = LabelMapFile(
+            image, label_map=label_map, integer_of=integer_of
+        )
+    return sources
 
 
 def _pair(entry: object, root: Path) -> tuple[Path, Path] | None:
@@ -95,3 +85,6 @@ def _is_inside(name: str) -> bool:
     return not (path.is_absolute() or ".." in path.parts or "\0" in name) and (
         max(len(os.fsencode(part)) for part in path.parts) <= MAX_NAME_BYTES
     )
+
+
+LAYOUT = Layout("msd", find)

@@ -1,6 +1,6 @@
-"""Layout nnunet_raw: imagesTr/<case>_0000.nii.gz, labelsTr/<case>.nii.gz.
+"""Layout nnunet_raw: imagesTr/<case>_0000 and labelsTr/<case>, one ending.
 
-In: a folder with dataset.json. Out: `FoundFiles` per case, faults collected.
+In: a folder with dataset.json. Out: a source per case.
 Source: nnU-Net documentation/dataset_format.md (version 2).
 """
 
@@ -10,27 +10,22 @@ import re
 from pathlib import Path
 
 from tfpartial.config.database import Database
+from tfpartial.databases.layouts.base import Layout, visible_files
 from tfpartial.databases.layouts.dataset_json import (
-    dataset_json_path,
+    named_integers,
     read_dataset_json,
     refuse_channels,
 )
-from tfpartial.databases.layouts.found_files import (
-    FoundFiles,
-    MissingFiles,
-    keep_cases,
-    visible_files,
-)
-from tfpartial.errors import Faults, InputError, join_names, shown
+from tfpartial.databases.sources import LabelMapFile, ScanSource
+from tfpartial.errors import Faults, InputError, shown
 from tfpartial.scans.formats import known_endings
 
 
-def find_nnunet_raw(
-    database: Database, root: Path, faults: Faults
-) -> list[FoundFiles]:
-    """imagesTr/<case>_0000<ending> and labelsTr/<case><ending>."""
-    contents = read_dataset_json(database)
-    where = dataset_json_path(database)
+def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
+    """Return case id -> source, for every scan and every label map."""
+    root = Path(database.path)
+    contents, where = read_dataset_json(database)
+    integer_of = named_integers(database, contents, where, faults)
     refuse_channels(contents.get("channel_names"), where)
     ending = contents.get("file_ending", known_endings()[0])
     if ending not in known_endings():
@@ -39,54 +34,38 @@ def find_nnunet_raw(
             f"{', '.join(known_endings())}, found {shown(ending)}. Convert "
             f"the scans."
         )
-    images = _images(root / "imagesTr", ending, faults)
+    scans = _scans(root / "imagesTr", ending, faults)
     stated = contents.get("numTraining")
-    if stated is not None and stated != len(images):
+    if stated is not None and stated != len(scans):
         faults.add(
             f"{where}: 'numTraining': expected {shown(stated)} cases, found "
-            f"{len(images)} in {root / 'imagesTr'}. Restore the scans, or "
+            f"{len(scans)} in {root / 'imagesTr'}. Restore the scans, or "
             f"correct the number."
         )
-    labels = {
+    label_maps = {
         path.name[: -len(ending)]
         for path in visible_files(root / "labelsTr")
         if path.name.endswith(ending)
     }
-    _refuse_orphans(labels - images.keys(), database, faults)
-    missing = MissingFiles()
-    found = []
-    for case_id in keep_cases(images.keys() | labels, database, faults):
-        if case_id not in images:
-            continue
-        label_path = root / "labelsTr" / f"{case_id}{ending}"
-        missing.expect("label map", label_path)
-        found.append(FoundFiles(case_id, images[case_id], {None: label_path}))
-    missing.report(database, faults)
-    return found
-
-
-def _refuse_orphans(
-    without_scan: set[str], database: Database, faults: Faults
-) -> None:
-    """Add a fault if label maps that are not excluded have no scan."""
-    orphans = sorted(without_scan - set(database.exclude))
-    if orphans:
-        faults.add(
-            f"{Path(database.path) / 'labelsTr'}: {len(orphans)} label map(s) "
-            f"without a scan in imagesTr: {join_names(orphans)}. Restore the "
-            f"scans, or list the cases under 'exclude'."
+    return {
+        case_id: LabelMapFile(
+            root / "imagesTr" / f"{case_id}_0000{ending}",
+            label_map=root / "labelsTr" / f"{case_id}{ending}",
+            integer_of=integer_of,
         )
+        for case_id in sorted(scans | label_maps)
+    }
 
 
-def _images(folder: Path, ending: str, faults: Faults) -> dict[str, Path]:
-    """Return case id -> scan; refuse other channels and other names."""
+def _scans(folder: Path, ending: str, faults: Faults) -> set[str]:
+    """Return the ids of all scans; refuse other channels and other names."""
     if not folder.is_dir():
         raise InputError(
             f"{folder}: expected a folder of scans, found none. Restore it, or "
             "correct 'path' or 'layout'."
         )
     pattern = re.compile(rf"(.+)_(\d{{4}}){re.escape(ending)}")
-    images: dict[str, Path] = {}
+    scans = set()
     for path in visible_files(folder):
         match = pattern.fullmatch(path.name)
         if match is None:
@@ -100,5 +79,8 @@ def _images(folder: Path, ending: str, faults: Faults) -> dict[str, Path]:
                 f"_{match.group(2)}. Only single-channel CT is read. Remove it."
             )
         else:
-            images[match.group(1)] = path
-    return images
+            scans.add(match.group(1))
+    return scans
+
+
+LAYOUT = Layout("nnunet_raw", find)

@@ -12,16 +12,14 @@ from typing import get_args
 from tfpartial.config import Database
 from tfpartial.config.experiment import Splits
 from tfpartial.databases.cases import Case, find_cases
-from tfpartial.databases.splits import Split, split_cases
+from tfpartial.databases.splits import Assignment, Split, split_cases
 from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.labels import LabelSpace
 
-Assigned = dict[tuple[str, str], Split]
 
-
-def declared_cases(
+def find_all_cases(
     databases: Sequence[Database], space: LabelSpace, splits: Splits
-) -> tuple[dict[str, list[Case]], Assigned]:
+) -> tuple[dict[str, list[Case]], Assignment]:
     """Find the cases of every database and assign them to splits.
 
     Returns:
@@ -30,17 +28,21 @@ def declared_cases(
     Raises:
         InputError: every fault of every database together.
     """
-    found: dict[str, list[Case]] = {}
+    cases: dict[str, list[Case]] = {}
     with Faults() as faults:
         for database in databases:
             try:
-                found[database.name] = find_cases(
+                cases[database.name] = find_cases(
                     database, space, splits.patient_pattern
                 )
             except InputError as error:
                 faults.add(error)
     excluded = {d.name: d.exclude for d in databases}
-    return found, split_cases(found, splits, excluded)
+    patients = {
+        name: {case.case_id: case.patient_id for case in members}
+        for name, members in cases.items()
+    }
+    return cases, split_cases(patients, splits, excluded)
 
 
 def cases_of_split(
@@ -75,20 +77,20 @@ def cases_of_split(
                 f"'{split}'." + did_you_mean(split, get_args(Split))
             )
     check_database_names(only or (), known)
-    found, assigned = declared_cases(databases, space, splits)
+    cases, split_of = find_all_cases(databases, space, splits)
     wanted = [name for name in known if name in (only or known)]
-    cases = [
+    chosen = [
         case
         for name in wanted
-        for case in found[name]
-        if assigned[name, case.case_id] == split
+        for case in cases[name]
+        if split_of[name, case.case_id] == split
     ]
-    if not cases:
+    if not chosen:
         raise InputError(
             f"split '{split}': no case of {', '.join(wanted)} is in it. "
             f"Choose another split, or change build.splits."
         )
-    return cases
+    return chosen
 
 
 def check_database_names(
