@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import shutil
 import signal
@@ -23,12 +22,10 @@ from tfpartial.comparison.run import runner as runner_module
 from tfpartial.comparison.run.journal import (
     FINISHED_FILE,
     JOURNAL_FILE,
-    Journal,
     is_finished,
     open_journal,
     training_key,
 )
-from tfpartial.comparison.run.progress import Progress, clock
 from tfpartial.comparison.run.runner import (
     OTHERS,
     Runner,
@@ -166,14 +163,14 @@ def test_the_seconds_of_a_killed_training_are_not_known(
     run = plan_runs(*declared)[0]
     open_journal(run).begin("fit", run)  # and killed
     journal = open_journal(run)
-    assert journal.total_seconds is None  # not a number that is too small
+    assert journal.seconds == {"fit": None}  # not a number that is too small
     journal.end("fit", 2.0, run)
     assert open_journal(run).seconds == {"fit": None}
     # A training that had ended keeps its seconds, all its attempts together.
     other = plan_runs(*declared)[1]
     for seconds in (1.5, 0.5):  # the first failed
         open_journal(other).end("fit", seconds, other)
-    assert open_journal(other).total_seconds == 2.0
+    assert open_journal(other).seconds == {"fit": 2.0}
     open_journal(other).begin("predict student", other)
     assert open_journal(other).seconds == {"fit": 2.0, "predict student": None}
 
@@ -251,17 +248,6 @@ def test_seconds_and_logs_are_kept(declared: Declared, fake: dict) -> None:
     assert log.read_text(encoding="utf-8").lstrip().startswith("$ ")
 
 
-def test_the_end_of_a_run_says_how_long_it_took(
-    declared: Declared, fake: dict, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    make(declared).run()
-    total = len(plan_runs(*declared))
-    said = [m for m in caplog.messages if " ended after " in m]
-    assert len(said) == total
-    assert f"1 of {total} runs done, about " in said[0]
-
-
 def test_pseudo_labels_of_another_run_are_another_training(
     declared: Declared,
 ) -> None:
@@ -312,44 +298,6 @@ def test_cores_are_shared_out(declared: Declared, fake: dict) -> None:
               fake["notes"].read_text().splitlines()}  # fmt: skip
     available = len(os.sched_getaffinity(0))
     assert counts <= {available // 2, -(-available // 2)} or available == 1
-
-
-def test_the_time_left_is_the_mean_times_the_rounds(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO)
-    progress = Progress(5, jobs=2)
-    progress.end("a", None)  # failed, or begun by a call that was killed
-    assert progress.seconds_left() is None
-    assert caplog.messages[-1] == "a ended; 1 of 5 runs done"
-    progress.end("b", 100.0)
-    progress.end("c", 300.0)  # mean 200 s, 2 left, 2 at a time
-    assert progress.seconds_left() == 200.0
-    assert caplog.messages[-1] == (
-        "c ended after 5 min; 3 of 5 runs done, about 3 min left"
-    )
-    progress.end("d", 200.0)  # one left: a second job helps nothing
-    assert progress.seconds_left() == 200.0
-    assert [clock(40), clock(720), clock(3900)] == ["40 s", "12 min",
-                                                    "1 h 05 min"]  # fmt: skip
-    assert Progress(3, jobs=1, known=[60.0]).seconds_left() == 180.0
-
-
-def test_the_time_left_knows_what_earlier_calls_finished(
-    declared: Declared, fake: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = plan_runs(*declared)
-    make(declared).run()
-    for run in runs[2:]:
-        (run.folder / FINISHED_FILE).unlink()
-    known = {runs[0].name: {"fit": 599.0, "predict": 1.0},
-             runs[1].name: {"fit": None, "predict": 1.0}}  # fmt: skip
-    monkeypatch.setattr(
-        runner_module, "open_journal", lambda run: Journal(known[run.name])
-    )
-    runner = make(declared)
-    left = runner._progress.seconds_left()
-    assert left == 600.0 * (len(runs) - 2)
 
 
 SLEEPING = """

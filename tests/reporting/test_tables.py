@@ -6,11 +6,7 @@ import math
 from dataclasses import replace
 
 from tfpartial.evaluation import EvaluationTable, Score
-from tfpartial.reporting.tables import (
-    console_table,
-    markdown_table,
-    metrics_table,
-)
+from tfpartial.reporting.tables import dice_table, metrics_table
 
 NAN = math.nan
 ROW = Score("a", "1", "cord", False, 0.5, 1.0, 2.0, 3.0, 0.25, False, False)
@@ -36,7 +32,9 @@ def cells(table: str) -> list[list[str]]:
 
 
 def test_dice_with_n_per_label_and_column() -> None:
-    table = markdown_table({"student": STUDENT, "teacher": TEACHER})
+    table = dice_table(
+        {"student": STUDENT, "teacher": TEACHER}, style="markdown"
+    )
     assert cells(table) == [
         ["label", "student", "teacher"],
         ["cord", "0.750 (n=2)", "0.500 (n=2, 1 missing)"],
@@ -48,7 +46,7 @@ def test_dice_with_n_per_label_and_column() -> None:
 
 
 def test_one_database_only() -> None:
-    table = markdown_table({"student": STUDENT}, "b")
+    table = dice_table({"student": STUDENT}, "b", style="markdown")
     assert cells(table)[1:] == [
         ["l+r", "0.250 (n=1)"],
         ["mean over labels", "0.250 (1 label)"],
@@ -56,21 +54,23 @@ def test_one_database_only() -> None:
 
 
 def test_markdown_is_a_table() -> None:
-    lines = markdown_table({"student": STUDENT}).splitlines()
+    lines = dice_table({"student": STUDENT}, style="markdown").splitlines()
     assert all(line[0] == line[-1] == "|" for line in lines)
     assert set(lines[1]) == set("|-: ")
     assert len({len(line) for line in lines}) == 1
 
 
 def test_console_table_has_the_same_cells() -> None:
-    console = console_table({"student": STUDENT, "teacher": TEACHER})
-    markdown = markdown_table({"student": STUDENT, "teacher": TEACHER})
+    console = dice_table({"student": STUDENT, "teacher": TEACHER})
+    markdown = dice_table(
+        {"student": STUDENT, "teacher": TEACHER}, style="markdown"
+    )
     words = [line.split() for line in console.splitlines() if "--" not in line]
     assert words == [" ".join(row).split() for row in cells(markdown)]
 
 
 def test_all_metrics_of_a_table() -> None:
-    rows = cells(metrics_table(STUDENT, "a"))
+    rows = cells(metrics_table(STUDENT, "a", style="markdown"))
     assert rows[0][:4] == ["label", "Dice ± sd", "NSD 2 mm", "HD95 mm"]
     # sample sd of 0.5 and 1: sqrt((.25² + .25²) / 1) = 0.354
     assert rows[1][:4] == [
@@ -88,4 +88,4 @@ def test_false_positives_of_known_absence() -> None:
     table = EvaluationTable(
         (replace(absent, false_positive=True), replace(absent, case="2"))
     )
-    assert cells(metrics_table(table))[1][-1] == "1 of 2"
+    assert cells(metrics_table(table, style="markdown"))[1][-1] == "1 of 2"

@@ -28,7 +28,7 @@ from tfpartial.export.savedmodel import export_run
 from tfpartial.inference.predict import predict_split
 from tfpartial.metrics.groups import stored_names
 from tfpartial.reporting.figures import write_overlay
-from tfpartial.reporting.tables import console_table
+from tfpartial.reporting.tables import dice_table
 from tfpartial.runs.loaded_run import load_run
 from tfpartial.scans import (
     Volume,
@@ -87,7 +87,7 @@ def run_demo(experiment: Experiment) -> dict[str, EvaluationTable]:
     case, exported = _export_and_use(experiment, paths)
     overlay = _draw(experiment, case, exported)
     print(f"\nDice on {DATABASE}'s test scans (n = scans)\n")
-    print(console_table(tables, DATABASE))
+    print(dice_table(tables, DATABASE))
     print(f"""
 overlay picture  {overlay}
 TensorBoard      tensorboard --logdir {paths.tensorboard}

@@ -131,5 +131,5 @@ def evaluate(arguments: argparse.Namespace) -> None:
             arguments.databases,
             out_dir,
         )
-    print(metrics_table(table, style="console"))
+    print(metrics_table(table))
     log.info("metrics: %s", out_dir)

@@ -8,15 +8,6 @@ After: tfpartial.audit and tfpartial.comparison draw and write with the same
 """
 
 from tfpartial.reporting.figures import write_overlay
-from tfpartial.reporting.tables import (
-    console_table,
-    markdown_table,
-    metrics_table,
-)
+from tfpartial.reporting.tables import dice_table, metrics_table
 
-__all__ = [
-    "console_table",
-    "markdown_table",
-    "metrics_table",
-    "write_overlay",
-]
+__all__ = ["dice_table", "metrics_table", "write_overlay"]

@@ -16,33 +16,35 @@ NO_VALUE = "–"
 MEAN_ROW = "mean over labels"
 
 
-def console_table(
-    columns: Mapping[str, EvaluationTable], database: str | None = None
+def dice_table(
+    columns: Mapping[str, EvaluationTable],
+    database: str | None = None,
+    style: Style = "console",
 ) -> str:
-    """Return the Dice per label with n, as aligned text.
+    """Return the Dice per label: mean (n = counted cases).
+
+    The last row is the mean over labels with the number of labels.
 
     Args:
         columns: heading -> table, such as {"student": ..., "teacher": ...}.
         database: only its cases; default: all cases together.
+        style: aligned text, or Markdown.
     """
-    return render(_dice_rows(columns, database), "console")
-
-
-def markdown_table(
-    columns: Mapping[str, EvaluationTable], database: str | None = None
-) -> str:
-    """Return the Dice per label with n, as a Markdown table.
-
-    Args and cells as `console_table`: mean Dice and (n = counted cases); in
-    the last row, the number of labels.
-    """
-    return render(_dice_rows(columns, database), "markdown")
+    summaries = [table.summary(database) for table in columns.values()]
+    labels = dict.fromkeys(
+        label.label for summary in summaries for label in summary.labels
+    )
+    rows = [["label", *columns]]
+    for name in labels:
+        rows.append([name, *(_dice_cell(s, name) for s in summaries)])
+    rows.append([MEAN_ROW, *(_over_labels(s.dice, s.n) for s in summaries)])
+    return render(rows, style)
 
 
 def metrics_table(
     table: EvaluationTable,
     database: str | None = None,
-    style: Style = "markdown",
+    style: Style = "console",
 ) -> str:
     """Return all metrics per label of one table.
 
@@ -61,9 +63,7 @@ def metrics_table(
         _over_labels(summary.dice, summary.n),
         _over_labels(summary.nsd, summary.n),
         _over_labels(summary.hd95_mm, summary.hd95_n, 1),
-        "",
-        "",
-        "",
+        *[""] * 3,
     ]
     return render([header, *rows, mean], style)
 
@@ -80,21 +80,6 @@ def _metrics_row(label: LabelSummary) -> list[str]:
         _counted(label.prediction_ml, label.cases, 1),
         f"{label.false_positives} of {label.absent}",
     ]
-
-
-def _dice_rows(
-    columns: Mapping[str, EvaluationTable], database: str | None
-) -> list[list[str]]:
-    """Return header, one row per label of any column, and the mean."""
-    summaries = [table.summary(database) for table in columns.values()]
-    labels = dict.fromkeys(
-        label.label for summary in summaries for label in summary.labels
-    )
-    rows = [["label", *columns]]
-    for name in labels:
-        rows.append([name, *(_dice_cell(s, name) for s in summaries)])
-    rows.append([MEAN_ROW, *(_over_labels(s.dice, s.n) for s in summaries)])
-    return rows
 
 
 def _dice_cell(summary: Summary, name: str) -> str:

@@ -20,13 +20,7 @@ from tfpartial.reporting.panels import save_figure
 Points = Sequence[tuple[float, float]]
 
 
-def write_learning_curves(
-    path: str | Path,
-    curves: Mapping[str, Points],
-    *,
-    x_label: str = "epoch",
-    y_label: str = "Dice % on the validation scans",
-) -> None:
+def write_learning_curves(path: Path, curves: Mapping[str, Points]) -> None:
     """Write a PNG with a line per system.
 
     An epoch that occurs several times (one point per seed) is drawn as the
@@ -36,8 +30,6 @@ def write_learning_curves(
         path: ends in .png; its folder is made; written whole or not at all.
         curves: system -> (epoch, Dice in [0, 1]), in any order; NaN is left
             out. Seeds of a system are one list: `[*seed_0, *seed_1]`.
-        x_label: below the axis.
-        y_label: beside the axis.
 
     Raises:
         ValueError: there is no point at all.
@@ -51,39 +43,39 @@ def write_learning_curves(
     ]
     if not any(drawn):
         raise ValueError("learning curves: expected a point, received none.")
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("Dice % on the validation scans")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     # Beside the axes: with ten systems no corner inside is free.
     axes.legend(
         loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False
     )
-    save_figure(figure, Path(path))
+    save_figure(figure, path)
 
 
-def by_epoch(points: Points) -> dict[float, list[float]]:
+def group_by_epoch(points: Points) -> dict[float, list[float]]:
     """Return epoch -> the values there, both ascending; NaN left out."""
-    found: dict[float, list[float]] = {}
+    groups: dict[float, list[float]] = {}
     # NaN first: it cannot be sorted.
     for epoch, value in sorted(p for p in points if not math.isnan(p[1])):
-        found.setdefault(epoch, []).append(value)
-    return found
+        groups.setdefault(epoch, []).append(value)
+    return groups
 
 
 def _draw_curve(axes: Axes, name: str, points: Points, number: int) -> bool:
     """Draw one system; return whether it has a point."""
-    values = by_epoch(points)
+    values = group_by_epoch(points)
     if not values:
         return False
     colour = colormaps["tab10"](number % 10)
     epochs = list(values)
-    means = [100 * float(np.mean(found)) for found in values.values()]
+    means = [100 * float(np.mean(seeds)) for seeds in values.values()]
     # Beyond ten systems the colours repeat with another line.
     style = "-" if number < 10 else "--"
     axes.plot(epochs, means, style, color=colour, label=name, lw=1.5)
     axes.plot(epochs, means, ".", color=colour, ms=4)
-    low = [100 * found[0] for found in values.values()]
-    high = [100 * found[-1] for found in values.values()]
+    low = [100 * seeds[0] for seeds in values.values()]
+    high = [100 * seeds[-1] for seeds in values.values()]
     axes.fill_between(epochs, low, high, color=colour, alpha=0.15, lw=0)
     return True

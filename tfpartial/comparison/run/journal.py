@@ -53,12 +53,6 @@ class Journal:
         self.stage = None
         self._write(run)
 
-    @property
-    def total_seconds(self) -> float | None:
-        """Seconds of all stages; None where one is not known."""
-        known = [s for s in self.seconds.values() if s is not None]
-        return sum(known) if len(known) == len(self.seconds) else None
-
     def _write(self, run: Run) -> None:
         run.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=1)

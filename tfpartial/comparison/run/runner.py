@@ -14,22 +14,22 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO
 
+from tqdm import tqdm
+
 from tfpartial.comparison.declare import Comparison
 from tfpartial.comparison.plan import Run
 from tfpartial.comparison.run.commands import commands_of
 from tfpartial.comparison.run.journal import (
-    Journal,
     is_finished,
     mark_finished,
     open_journal,
 )
-from tfpartial.comparison.run.progress import Progress
 from tfpartial.config import write_resolved
 from tfpartial.errors import Faults, InputError, MachineError
 from tfpartial.files.folder_lock import folder_lock
@@ -68,16 +68,6 @@ class Runner:
             self._slots.put(cores)
         self._children: set[subprocess.Popen] = set()
         self._stopping = threading.Event()
-        known = [
-            open_journal(run).total_seconds
-            for run in runs
-            if run.name in self._finished
-        ]
-        self._progress = Progress(
-            len(self._runs) - len(known),
-            jobs,
-            [seconds for seconds in known if seconds is not None],
-        )
 
     def run(self) -> dict[str, str]:
         """Do everything that is not finished.
@@ -85,68 +75,59 @@ class Runner:
         Returns:
             Run -> why it failed, or was not begun.
         """
-        done = set(self._finished)
+        total, done = len(self._runs), len(self._finished)
         if done:
-            log.info("%d of %d runs are finished", len(done), len(self._runs))
-        failed: dict[str, str] = {}
-        waiting = [r for r in self._runs if r.name not in done]
+            log.info("%d of %d runs are finished", done, total)
+        ends: dict[str, Future[str | None]] = {}
         with (
             _ended_by_sigterm(),
             folder_lock(Path(self._comparison.output_dir), OTHERS) as lock,
             ThreadPoolExecutor(self._jobs) as pool,
         ):
-            active: dict[Future, Run] = {}
             try:
-                while waiting or active:
-                    free = self._jobs - len(active)
-                    # In the order of the plan, so that seeds become complete
-                    # one after the other.
-                    for run in self._ready(waiting, done, failed)[:free]:
-                        waiting.remove(run)
-                        active[pool.submit(self._do, run, lock)] = run
-                    self._await_one(active, done, failed)
+                # In the order of the plan: seeds become complete one after
+                # the other, and a source begins before the run that needs it.
+                for run in self._runs:
+                    if run.name not in self._finished:
+                        source = ends.get(run.source.name if run.source else "")
+                        ends[run.name] = pool.submit(
+                            self._do, run, source, lock
+                        )
+                for _ in tqdm(
+                    as_completed(ends.values()),
+                    total=len(ends),
+                    desc="runs",
+                    unit="run",
+                    smoothing=0,
+                ):
+                    pass
             except BaseException:
                 self._stop()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        failed = {
+            name: why
+            for name, end in ends.items()
+            if (why := end.result()) is not None
+        }
+        log.info("%d of %d runs done", total - len(failed), total)
         return failed
 
-    def _ready(
-        self, waiting: list[Run], done: set[str], failed: dict[str, str]
-    ) -> list[Run]:
-        """Return runs that can begin; give up those whose source failed."""
-        ready = []
-        for run in list(waiting):
-            source = run.source.name if run.source else None
-            if source in failed:
-                failed[run.name] = f"needs {source}, which failed"
-                log.error("%s: not begun: %s", run.name, failed[run.name])
-                waiting.remove(run)
-            elif source is None or source in done:
-                ready.append(run)
-        return ready
-
-    def _await_one(
-        self,
-        active: dict[Future, Run],
-        done: set[str],
-        failed: dict[str, str],
-    ) -> None:
-        """Wait until a run ends, and note how."""
-        ended, _ = wait(active, return_when=FIRST_COMPLETED)
-        for future in ended:
-            run = active.pop(future)
-            error = future.result()
-            if error is None:
-                done.add(run.name)
-            else:
-                failed[run.name] = error
-
-    def _do(self, run: Run, lock: IO) -> str | None:
+    def _do(
+        self, run: Run, source: Future[str | None] | None, lock: IO
+    ) -> str | None:
         """Do one run in a slot of its own; return why it failed."""
+        failed = source is not None and source.result() is not None
+        if self._stopping.is_set():
+            return "stopped"
+        if run.source and failed:
+            why = f"needs {run.source.name}, which failed"
+            log.error("%s: not begun: %s", run.name, why)
+            return why
         cores = self._slots.get()
         try:
             with explained(f"doing {run.name}", self._comparison.output_dir):
-                return self._stages(run, cores, lock)
+                return self._do_stages(run, cores, lock)
         except (InputError, MachineError) as error:  # a full disk: others go on
             log.error("%s failed: %s", run.name, error)
             return str(error)
@@ -156,7 +137,7 @@ class Runner:
         finally:
             self._slots.put(cores)
 
-    def _stages(self, run: Run, cores: set[int], lock: IO) -> str | None:
+    def _do_stages(self, run: Run, cores: set[int], lock: IO) -> str | None:
         journal = open_journal(run)
         output = Path(self._comparison.output_dir)
         config = output / "configs" / f"{run.name}.yaml"
@@ -164,37 +145,28 @@ class Runner:
         for path in (config, logfile):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_resolved(run.experiment, config)
-        self._progress.begin(run.name)
         for stage, command in commands_of(run, self._comparison, config):
             if self._stopping.is_set():
                 return "stopped"
-            error = self._stage(
-                run, journal, stage, command, logfile, cores, lock
-            )
+            log.info("%s: %s begins", run.name, stage)
+            journal.begin(stage, run)
+            started = time.monotonic()
+            error = self._call(command, logfile, cores, lock)
             if self._stopping.is_set():
                 return "stopped"
+            journal.end(stage, time.monotonic() - started, run)
             if error is not None:
                 log.error("%s: %s failed:\n%s\nlog: %s", run.name, stage,
                           error, logfile)  # fmt: skip
-                self._progress.end(run.name, None)
                 return f"{stage}: {error}"
         mark_finished(self._comparison, run)
-        self._progress.end(run.name, journal.total_seconds)
+        log.info("%s is finished", run.name)
         return None
 
-    def _stage(
-        self,
-        run: Run,
-        journal: Journal,
-        stage: str,
-        command: list[str],
-        logfile: Path,
-        cores: set[int],
-        lock: IO,
+    def _call(
+        self, command: list[str], logfile: Path, cores: set[int], lock: IO
     ) -> str | None:
         """Do one command; return the last lines of its log if it failed."""
-        journal.begin(stage, run)
-        started = time.monotonic()
         with logfile.open("a", encoding="utf-8") as text:
             text.write(f"\n$ {shlex.join(command)}\n")
             text.flush()
@@ -208,11 +180,10 @@ class Runner:
             )
             os.sched_setaffinity(child.pid, cores)
             self._children.add(child)
+            if self._stopping.is_set():  # since it was asked last
+                child.terminate()
             code = child.wait()
             self._children.discard(child)
-        if self._stopping.is_set():
-            return "stopped"
-        journal.end(stage, time.monotonic() - started, run)
         return _last_words(logfile, begins, code) if code else None
 
     def _stop(self) -> None:
