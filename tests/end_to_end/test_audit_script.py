@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import verb
 from shrunken import CONFIG, overrides, script
 
 pytestmark = pytest.mark.slow
@@ -33,7 +34,7 @@ def test_a_run_is_compared_with_every_case(
     out = workspace / "audit_of_run"
     arguments = ["--config", CONFIG, "--out_dir", out, "--run_dir",
                  finished_run, *overrides(workspace)]  # fmt: skip
-    script("audit", *arguments)
+    verb("audit", *arguments)
     content = json.loads((out / "audit.json").read_text("utf-8"))
     # Two steps of training know nothing: every database disagrees.
     rows = {row["database"]: row["cases"] for row in content["disagreement"]}
@@ -42,7 +43,7 @@ def test_a_run_is_compared_with_every_case(
     assert kinds == {"disagreement"}
     made = out / "predictions/phantom_supine/supine_01.nii.gz"
     before = made.stat().st_mtime_ns
-    script("audit", *arguments)
+    verb("audit", *arguments)
     assert made.stat().st_mtime_ns == before
 
 
@@ -51,11 +52,12 @@ def test_wrong_flags_are_exit_code_2(
 ) -> None:
     arguments = ["--config", CONFIG, "--out_dir", tmp_path / "out",
                  *overrides(workspace)]  # fmt: skip
-    text = script("audit", *arguments, "--run_dir", finished_run,
-                  "--predictions_dir", tmp_path, expect=2)  # fmt: skip
-    assert "found both" in text
-    text = script("audit", *arguments, "--databases", "phantom_suppine",
-                  expect=2)  # fmt: skip
-    assert "Did you mean 'phantom_supine'" in text
-    assert "Traceback" not in text
+    text = verb("audit", *arguments, "--run_dir", finished_run,
+                "--predictions_dir", tmp_path, expect=2)  # fmt: skip
+    assert "--run_dir" in text
+    assert "--predictions_dir" in text
+    text = verb("audit", *arguments, "--databases", "phantom_suppine",
+                expect=2)  # fmt: skip
+    assert "phantom_suppine" in text
+    assert "'phantom_supine'" in text
     assert not (tmp_path / "out").exists()

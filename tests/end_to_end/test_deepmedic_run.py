@@ -9,7 +9,8 @@ import h5py
 import nibabel
 import numpy as np
 import pytest
-from shrunken import CONFIG, overrides, script
+from command_line import verb
+from shrunken import CONFIG, overrides
 
 pytestmark = pytest.mark.slow
 # All layers and the full context of 40 voxels, 2 and 3 channels; windows of
@@ -41,7 +42,7 @@ def _statistics(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def test_fit_validate_predict_and_export(workspace: Path) -> None:
     run_dir = workspace / "deepmedic"
-    script("fit", "--config", CONFIG, "--strategy", "none",
+    verb("fit", "--config", CONFIG, "--strategy", "none",
            "--run_dir", run_dir, *overrides(workspace), *CHANGES)  # fmt: skip
     history = json.loads((run_dir / "validation.json").read_text("utf-8"))
     assert [entry["epoch"] for entry in history] == [1, 2, 3]
@@ -55,14 +56,14 @@ def test_fit_validate_predict_and_export(workspace: Path) -> None:
     assert np.any(learnt != averaged)
 
     predictions = workspace / "deepmedic_predictions"
-    script("predict", "--run_dir", run_dir, "--split", "test",
+    verb("predict", "--run_dir", run_dir, "--split", "test",
            "--predictions_dir", predictions)  # fmt: skip
     path = predictions / "phantom_supine" / "supine_04.nii.gz"
     scan = next((workspace / "phantom").rglob("*supine_04*/ct.nii.gz"))
     assert nibabel.load(path).shape == nibabel.load(scan).shape
 
     # The export itself compares its labels and logits with predict's.
-    script("export", "--run_dir", run_dir,
+    verb("export", "--run_dir", run_dir,
            "--export_dir", workspace / "deepmedic_export")  # fmt: skip
     about = workspace / "deepmedic_export" / "assets" / "labels.json"
     described = json.loads(about.read_text("utf-8"))

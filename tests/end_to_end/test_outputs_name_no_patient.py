@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from command_line import verb
 from identifying import NAME, files_that_name, plant
-from shrunken import CONFIG, overrides, script
+from shrunken import CONFIG, overrides
 
 pytestmark = pytest.mark.slow
 
@@ -20,25 +21,25 @@ def test_no_output_names_a_patient(tmp_path: Path) -> None:
     out.mkdir()
     declared = [*overrides(out), f"phantom.path={scans}",
                 "fit.epochs=1", "fit.validation.every_epochs=1"]  # fmt: skip
-    script("make_phantom", "--config", CONFIG, *declared)
+    verb("phantom", "--config", CONFIG, *declared)
     plant(scans)
     run = out / "run"
     said = [
-        script("build_tfrecords", "--config", CONFIG, *declared),
-        script("fit", "--config", CONFIG, "--strategy", "none",
+        verb("build", "--config", CONFIG, *declared),
+        verb("fit", "--config", CONFIG, "--strategy", "none",
                "--run_dir", run, *declared),
-        script("predict", "--run_dir", run, "--split", "test",
+        verb("predict", "--run_dir", run, "--split", "test",
                "--predictions_dir", out / "predictions",
                "predict.probabilities=true"),
-        script("predict", "--run_dir", run, "--inputs",
+        verb("predict", "--run_dir", run, "--inputs",
                next(scans.rglob("supine_04/ct.nii.gz")),
                "--predictions_dir", out / "files"),
-        script("evaluate", "--run_dir", run,
+        verb("evaluate", "--run_dir", run,
                "--predictions_dir", out / "predictions"),
-        script("export", "--run_dir", run, "--export_dir", out / "export"),
-        script("pseudo_label", "--config", CONFIG, *declared,
+        verb("export", "--run_dir", run, "--export_dir", out / "export"),
+        verb("pseudo-label", "--config", CONFIG, *declared,
                "--run_dir", run, "--target_records_dir", out / "pseudo"),
-        script("audit", "--config", CONFIG, *declared,
+        verb("audit", "--config", CONFIG, *declared,
                "--run_dir", run, "--out_dir", out / "audit"),
     ]  # fmt: skip
     for text in said:
@@ -48,7 +49,7 @@ def test_no_output_names_a_patient(tmp_path: Path) -> None:
     # What cannot be read is a fault of a file, said by case.
     damaged = scans / "supine" / "supine_04" / "ct.nii.gz"
     damaged.write_bytes(damaged.read_bytes()[:-9])
-    script("audit", "--config", CONFIG, *declared, "--run_dir", run,
+    verb("audit", "--config", CONFIG, *declared, "--run_dir", run,
            "--out_dir", out / "audit_again")  # fmt: skip
     page = (out / "audit_again" / "index.html").read_text("utf-8")
     assert "phantom_supine/supine_04" in page

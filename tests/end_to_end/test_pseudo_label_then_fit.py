@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import verb
 from shrunken import CONFIG, overrides, script
 
 pytestmark = pytest.mark.slow
@@ -23,14 +24,15 @@ def test_a_run_on_pseudo_labels(workspace: Path, finished_run: Path) -> None:
     assert list(prone["labels"]) == [
         "bones", "femoral_head_left", "femoral_head_right"
     ]  # fmt: skip
-    text = script("pseudo_label", *arguments, *overrides(workspace))
+    text = verb("pseudo-label", *arguments, *overrides(workspace))
     assert "phantom_prone: up to date" in text
 
     # The phantom's records are not built over those of the target.
     cases = target / "phantom_prone" / "1.0.0" / "cases.json"
     before = cases.read_bytes()
-    text = script(
-        "fit", "--config", CONFIG, "--run_dir", workspace / "run_pl",
+    text = verb(
+        "fit", "--config", CONFIG, "--strategy", "none",
+        "--run_dir", workspace / "run_pl",
         *overrides(workspace), f"records_dir={target}",
         "sampling.supervision.phantom_prone=naive", "fit.epochs=1",
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """Disk full, read-only, out of memory: one message, nothing lost, and on.
 
-Every case runs the command that a user would, in a process whose machine
-refuses something; then the same command on a machine that does not.
+Every case runs the command that a user would, where the machine refuses
+something (a limit has a process of its own); then the same command where it
+does not.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from pathlib import Path
 
 import nibabel
 import pytest
+from command_line import run_verb, verb
 from shrunken import CONFIG, REPOSITORY, overrides, script
 
 pytestmark = pytest.mark.slow
 GIGABYTE = 2**30
 # More voxels than fit: of a scan, of a patch, of a window.
 TOO_MUCH = {
-    "build_tfrecords": ["build.workers=1"],
+    "build": ["build.workers=1"],
     "fit": ["fit.patch_shape=[512, 512, 512]", "network.filters=[64, 64]"],
     "export": ["predict.window_shape=[1024, 1024, 1024]"],
 }  # fmt: skip
@@ -35,22 +37,25 @@ def refused(
     limits: dict[int, int] | None = None,
     expect: int = 3,
 ) -> str:
-    """Run a script under limits; return its one message."""
+    """Run a verb, in a process under limits; return its one message."""
 
     def limit() -> None:
         for what, value in (limits or {}).items():
             resource.setrlimit(what, (value, value))
 
-    done = subprocess.run(
-        [sys.executable, REPOSITORY / "scripts" / f"{name}.py",
-         *map(str, arguments)],
-        capture_output=True, text=True, check=False, cwd=REPOSITORY,
-        preexec_fn=limit, timeout=600,
-    )  # fmt: skip
-    printed = done.stdout + done.stderr
-    assert done.returncode == expect, printed[-3000:]
-    assert "Traceback" not in printed, printed[-3000:]
-    (message,) = [line for line in done.stderr.splitlines()
+    if limits:
+        done = subprocess.run(
+            [sys.executable, "-m", "tfpartial.cli.main", name,
+             *map(str, arguments)],
+            capture_output=True, text=True, check=False, cwd=REPOSITORY,
+            preexec_fn=limit, timeout=600,
+        )  # fmt: skip
+        code, out, err = done.returncode, done.stdout, done.stderr
+    else:
+        code, out, err = run_verb(name, *arguments)
+    assert code == expect, (out + err)[-3000:]
+    assert "Traceback" not in out + err, (out + err)[-3000:]
+    (message,) = [line for line in err.splitlines()
                   if line.startswith("error: ")]  # fmt: skip
     return message
 
@@ -132,13 +137,13 @@ def test_build_on_a_full_disk(workspace: Path, tmp_path: Path) -> None:
     changed = ["--config", CONFIG, "--records_dir", records,
                *overrides(workspace),
                "preprocess.spacing_mm=[12, 12, 12]"]  # fmt: skip
-    message = refused("build_tfrecords", *changed,
+    message = refused("build", *changed,
                       limits={resource.RLIMIT_FSIZE: 20_000})  # fmt: skip
     assert "expected space to write" in message
     after = files_below(records)
     assert {name: after[name] for name in before} == before
     assert not [name for name in after if "tmp" in name]
-    script("build_tfrecords", *changed)
+    verb("build", *changed)
     assert files_below(records) != before
 
 
@@ -148,14 +153,14 @@ def test_export_on_a_full_disk(
     """The export before stays, and no half one beside it."""
     export = tmp_path / "export"
     arguments = ["--run_dir", finished_run, "--export_dir", export]
-    script("export", *arguments)
+    verb("export", *arguments)
     before = files_below(export)
     message = refused("export", *arguments,
                       limits={resource.RLIMIT_FSIZE: 50_000})  # fmt: skip
     assert "expected space to write" in message
     assert files_below(export) == before
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
-    script("export", *arguments)
+    verb("export", *arguments)
 
 
 def arguments_of(
@@ -168,7 +173,7 @@ def arguments_of(
     return {
         "predict": ([*of_run, "--predictions_dir", out],
                     ["predict.network=student"]),
-        "pseudo_label": ([*config, "--run_dir", run,
+        "pseudo-label": ([*config, "--run_dir", run,
                           "--target_records_dir", out],
                          ["predict.network=student"]),
         "evaluate": ([*of_run, "--predictions_dir", predictions,
@@ -181,7 +186,7 @@ def arguments_of(
 
 @pytest.mark.parametrize(
     ("name", "most_bytes"),
-    [("predict", 700), ("pseudo_label", 20_000), ("evaluate", 300),
+    [("predict", 700), ("pseudo-label", 20_000), ("evaluate", 300),
      ("audit", 3_000)],
 )  # fmt: skip
 def test_using_a_run_on_a_full_disk(
@@ -193,12 +198,12 @@ def test_using_a_run_on_a_full_disk(
 ) -> None:
     """Earlier results stay, nothing half-written does, and on it goes."""
     if name == "evaluate":
-        script("predict", "--run_dir", finished_run, "--split", "test",
+        verb("predict", "--run_dir", finished_run, "--split", "test",
                "--predictions_dir",
                workspace / "predictions_of_machine")  # fmt: skip
     out = tmp_path / "out"
     arguments, change = arguments_of(name, workspace, finished_run, out)
-    script(name, *arguments)
+    verb(name, *arguments)
     before = files_below(out)
     message = refused(name, *arguments, *change,
                       limits={resource.RLIMIT_FSIZE: most_bytes})  # fmt: skip
@@ -208,11 +213,11 @@ def test_using_a_run_on_a_full_disk(
     before.pop("build.log", None)  # a line per scan
     assert {key: after[key] for key in before} == before
     assert not [key for key in after if "tmp" in key]
-    script(name, *arguments, *change)
+    verb(name, *arguments, *change)
     assert files_below(out) != after
 
 
-@pytest.mark.parametrize("name", ["build_tfrecords", "fit", "export",
+@pytest.mark.parametrize("name", ["build", "fit", "export",
                                   "predict"])  # fmt: skip
 def test_a_read_only_folder_is_bad_input(
     workspace: Path, finished_run: Path, small_disk, name: str
@@ -221,7 +226,7 @@ def test_a_read_only_folder_is_bad_input(
     small_disk("ro")
     out = place / "out"
     arguments = {
-        "build_tfrecords": ["--config", CONFIG, *overrides(workspace),
+        "build": ["--config", CONFIG, *overrides(workspace),
                             "--records_dir", out],
         "fit": fit_arguments(workspace, out),
         "export": ["--run_dir", finished_run, "--export_dir", out],
@@ -252,7 +257,7 @@ def with_a_large_scan(phantom: Path, copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "gigabytes"), [("build_tfrecords", 2), ("fit", 6), ("export", 6)]
+    ("name", "gigabytes"), [("build", 2), ("fit", 6), ("export", 6)]
 )
 def test_out_of_memory(
     workspace: Path,
@@ -263,14 +268,14 @@ def test_out_of_memory(
 ) -> None:
     """What cannot be allocated is said, with what to lower."""
     arguments = {
-        "build_tfrecords": ["--config", CONFIG, *overrides(workspace),
+        "build": ["--config", CONFIG, *overrides(workspace),
                             "--records_dir", tmp_path / "out",
                             f"phantom.path={tmp_path / 'phantom'}"],
         "fit": fit_arguments(workspace, tmp_path / "out"),
         "export": ["--run_dir", finished_run,
                    "--export_dir", tmp_path / "out"],
     }[name]  # fmt: skip
-    if name == "build_tfrecords":
+    if name == "build":
         with_a_large_scan(workspace / "phantom", tmp_path / "phantom")
     message = refused(
         name, *arguments, *TOO_MUCH[name],
@@ -281,4 +286,4 @@ def test_out_of_memory(
     assert not [*tmp_path.glob("**/student.weights.h5")]
     if name != "export":  # another spacing and patch are other outputs
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
-    script(name, *arguments)
+    verb(name, *arguments)
