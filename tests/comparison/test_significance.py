@@ -13,6 +13,7 @@ from scipy import stats
 from tfpartial.comparison.statistics.significance import (
     EXACT_UP_TO,
     FEWEST_FOR_5_PERCENT,
+    Bootstrap,
     bootstrap_interval,
     compare_pairs,
     correct_by_holm,
@@ -114,9 +115,15 @@ def test_exact_meets_the_approximation_at_the_change() -> None:
     differences = random.normal(0.1, 1, EXACT_UP_TO)
     expected = stats.wilcoxon(differences, method="asymptotic").pvalue
     assert p_of(differences) == pytest.approx(expected, rel=0.02)
+    assert p_of(differences) != expected
     more = np.append(differences, 2.0)
     expected = stats.wilcoxon(more, method="asymptotic").pvalue
     assert p_of(more) == expected
+
+
+def test_as_many_better_as_worse_is_one() -> None:
+    """Both ends hold the middle: twice their chance would be more than 1."""
+    assert p_of([-0.1, 0.1]) == p_of([0.1, -0.1, 0.0]) == 1
 
 
 def test_direction_does_not_matter() -> None:
@@ -161,6 +168,7 @@ def test_effect_size_by_hand() -> None:
     assert rank_biserial([-0.1, 0.2, 0.3, 0.4]) == (9 - 1) / (9 + 1)
     assert rank_biserial([0.1, 0.0, 0.4]) == 1
     assert rank_biserial([-0.1, -0.4]) == -1
+    assert rank_biserial([-1.0, 0.0, 2.0, 3.0]) == (5 - 1) / (5 + 1)
     assert rank_biserial([0.0, 0.0]) == 0
     assert math.isnan(rank_biserial([]))
 
@@ -252,6 +260,17 @@ def test_comparison_pairs_out_patients_without_a_value() -> None:
     assert found.p == found.p_holm == 2 * 1 / 4
     assert found.effect_size == 1
     assert found.low <= found.mean_difference <= found.high
+
+
+def test_comparison_draws_as_it_is_told() -> None:
+    system, baseline = np.random.default_rng(0).random((2, 12))
+    told = Bootstrap(seed=5, confidence=0.9, resamples=300)
+    found = compare(system, baseline, told)
+    differences = paired_differences(system, baseline)
+    assert (found.low, found.high) == bootstrap_interval(
+        differences, 5, 0.9, 300
+    )
+    assert compare(system, baseline) == compare(system, baseline)
 
 
 def test_comparison_of_nothing() -> None:

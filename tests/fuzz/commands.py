@@ -29,6 +29,8 @@ from tfpartial.config import Experiment, write_resolved
 MAX_SECONDS = 600
 REPOSITORY = Path(__file__).resolve().parents[2]
 Command = Callable[[Path], list[str]]
+# Words of a command -> exit code, standard output, standard error.
+Call = Callable[[list[str]], tuple[int, str, str]]
 
 
 def _declared(folder: Path, **database: object) -> Path:
@@ -91,8 +93,29 @@ COMMANDS: tuple[tuple[Reader, Command, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 
-def run_commands(count: int, seed: int) -> dict[str, int]:
+def in_a_process(words: list[str]) -> tuple[int, str, str]:
+    """Call the command line as a user does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tfpartial.cli.main", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        timeout=MAX_SECONDS,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_commands(
+    count: int, seed: int, call: Call = in_a_process
+) -> dict[str, int]:
     """Run so many cases, in turn over `COMMANDS`; print what went wrong.
+
+    Args:
+        count: cases.
+        seed: of their draws.
+        call: runs one.
 
     Returns:
         {"cases", "exit_2", "other"}.
@@ -107,7 +130,7 @@ def run_commands(count: int, seed: int) -> dict[str, int]:
     for number in range(count):
         reader, command, fault = chosen[number % len(chosen)]
         draw = random.Random(f"{seed} command {number}")
-        problem = _run(reader, command, fault, draw)
+        problem = _run(reader, command, fault, draw, call)
         tally["other" if problem else "exit_2"] += 1
         if problem:
             print(f"other: command, {reader.name}, {fault.name}: {problem}")
@@ -115,7 +138,11 @@ def run_commands(count: int, seed: int) -> dict[str, int]:
 
 
 def _run(
-    reader: Reader, command: Command, fault: Fault, draw: random.Random
+    reader: Reader,
+    command: Command,
+    fault: Fault,
+    draw: random.Random,
+    call: Call,
 ) -> str:
     """Run one command on one mutated folder; return what is wrong, or ""."""
     with tempfile.TemporaryDirectory() as work:
@@ -130,23 +157,15 @@ def _run(
             except ValueError:
                 break
         shutil.rmtree(folder / OUTPUT, ignore_errors=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "tfpartial.cli.main", *command(folder)],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=REPOSITORY,
-            env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
-            timeout=MAX_SECONDS,
-        )
-        said = done.stdout + done.stderr
+        code, out, err = call(command(folder))
+        said = out + err
         # Of a build: whose folder it is, and scans that were good.
         files = set(left_behind(folder)) - {"project.json", ".build.lock"}
         half = [f for f in files if not f.endswith(".npz") or ".tmp" in f]
-        if done.returncode != 2:
-            return f"exit code {done.returncode}: {said[-800:]}"
-        if "Traceback" in said or "error: " not in done.stderr:
+        if code != 2:
+            return f"exit code {code}: {said[-800:]}"
+        if "Traceback" in said or "error: " not in err:
             return f"no plain message: {said[-800:]}"
-        if not any(name in done.stderr for name in named):
-            return f"names none of {named}: {done.stderr[:800]}"
+        if not any(name in err for name in named):
+            return f"names none of {named}: {err[:800]}"
         return f"left {half}" if half else ""

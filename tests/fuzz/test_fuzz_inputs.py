@@ -9,8 +9,10 @@ from pathlib import Path
 
 import fuzz_inputs
 import pytest
+from command_line import run_verb
 
 from fuzz import nifti_faults
+from fuzz.commands import run_commands
 from fuzz.corpus import OUTPUT, Fault, Reader
 from fuzz.judge import OTHER, REFUSED, UNCHANGED, judge, same
 from tfpartial.errors import InputError
@@ -39,10 +41,18 @@ def test_every_class_of_faults_once(
 def test_every_reader_and_the_command_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert fuzz_inputs.main(["--cases", "400", "--commands", "30"]) == 0
+    assert fuzz_inputs.main(["--cases", "320", "--commands", "2"]) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert summary["commands"] == {"cases": 30, "exit_2": 30, "other": 0}
+    assert summary["fault_classes"] > 250
+    assert summary["commands"] == {"cases": 2, "exit_2": 2, "other": 0}
     assert summary["readers"] == len(fuzz_inputs.READERS)
+
+
+@pytest.mark.slow
+def test_every_class_of_faults_that_a_command_meets() -> None:
+    """Like `--commands 30`, but in this process."""
+    found = run_commands(30, 0, lambda words: run_verb(*words))
+    assert found == {"cases": 30, "exit_2": 30, "other": 0}
 
 
 def _verdict(tmp_path: Path, read: object) -> str:

@@ -53,6 +53,7 @@ def test_all_faults_of_a_label_space_together() -> None:
 
 def test_mirror_permutation_swaps_pairs_and_is_its_own_inverse() -> None:
     permutation = SPACE.mirror_permutation()
+    assert permutation.dtype == np.int32
     assert permutation.tolist() == [0, 1, 3, 2]
     assert permutation[permutation].tolist() == [0, 1, 2, 3]
 
@@ -156,5 +157,24 @@ def test_unknown_supervision_is_an_error() -> None:
 
 
 def test_at_most_256_stored_values() -> None:
-    with pytest.raises(InputError, match="at most 256 stored values"):
+    fullest = pack_stored_sets([_set("bladder")] * 255)
+    assert fullest.shape == (256, 4)
+    with pytest.raises(InputError, match="256"):
         pack_stored_sets([_set("bladder")] * 256)
+
+
+def test_stored_sets_are_bool_whatever_they_were() -> None:
+    assert pack_stored_sets([_set("bladder").astype(np.uint8)]).dtype == bool
+
+
+def test_one_label_is_enough_and_none_is_not() -> None:
+    assert LabelSpace((Label("liver"),)).num_labels == 2
+    with pytest.raises(InputError, match="found 0"):
+        LabelSpace(())
+
+
+def test_both_sides_of_a_pair_name_each_other() -> None:
+    left, right = Label("left", mirror="right"), Label("right", mirror="left")
+    assert LabelSpace((left, right)).mirror_permutation().tolist() == [0, 2, 1]
+    with pytest.raises(InputError, match="'middle' mirrors 'left'"):
+        LabelSpace((left, right, Label("middle", mirror="left")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -75,9 +77,18 @@ def test_worked_number() -> None:
     assert terms[0, 1] == pytest.approx(0.2, abs=1e-6)
 
 
+def nested_case(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voxels of left, of left or right, and of all structures in one."""
+    labels, logits, _ = random_case(seed)
+    sets = np.eye(NAMES, dtype=bool)[[0, 3, 3, 3]]
+    sets[2, 4] = sets[3, 1:] = True
+    return labels, logits, np.stack([sets, sets])
+
+
+@pytest.mark.parametrize("make", [random_case, nested_case])
 @pytest.mark.parametrize("seed", range(5))
-def test_equals_its_slow_twin(seed: int) -> None:
-    case = random_case(seed)
+def test_equals_its_slow_twin(seed: int, make: Callable) -> None:
+    case = make(seed)
     for fast, twin in zip(soft_dice(*case), slow(*case), strict=True):
         np.testing.assert_allclose(fast, twin, atol=1e-6)
 
@@ -135,8 +146,21 @@ def test_a_structure_outside_the_patch_is_not_counted() -> None:
     assert not counted[:, 1].any()
 
 
-def test_gradients_are_finite_for_large_logits() -> None:
+def test_half_precision_is_computed_in_float32() -> None:
+    labels, logits, candidates = random_case(0)
+    half = tf.cast(logits, tf.bfloat16)
+    terms, counted = candidate_soft_dice(labels, half, candidates)
+    assert terms.dtype == counted.dtype == tf.float32
+    exact, _ = soft_dice(labels, tf.cast(half, tf.float32), candidates)
+    np.testing.assert_array_equal(terms, exact)
+
+
+@pytest.mark.parametrize("absent", [False, True])
+def test_gradients_are_finite_for_large_logits(absent: bool) -> None:
     labels, logits, candidates = random_case(4)
+    if absent:  # nowhere, and predicted nowhere: 0 / 0
+        labels[labels == 1] = 0
+        logits[..., 1] = -100
     z = tf.constant(np.sign(logits) * 1e4)
     with tf.GradientTape() as tape:
         tape.watch(z)

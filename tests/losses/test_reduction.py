@@ -18,6 +18,11 @@ def test_mean_of_the_counted_by_hand() -> None:
     assert float(scalar(part)) == 2.0
 
 
+def test_weights_may_sum_to_less_than_one() -> None:
+    part = weighted_sum(np.array([3.0, 8.0]), np.array([0.5, 0.0]))
+    assert float(scalar(part)) == 3.0
+
+
 def test_shares_add_up_to_the_mean_with_unequal_counts() -> None:
     values = [np.array([1.0, 2.0, 3.0]), np.array([10.0, 0.0, 0.0])]
     weights = [np.ones(3), np.array([1.0, 0.0, 0.0])]
