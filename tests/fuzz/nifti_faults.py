@@ -88,7 +88,7 @@ def job_of(folder: Path, target: Path) -> ScanJob:
     """Return what the builder would do with the case."""
     database = database_of(folder)
     (case,) = find_cases(database, SPACE)
-    return ScanJob(case, database, SPACE, Preprocess(), 3, 4, "0", target)
+    return ScanJob(case, database, SPACE, Preprocess(), 3, 4, target)
 
 
 def read(folder: Path) -> dict[str, Any]:
