@@ -265,12 +265,12 @@ def test_comparison_pairs_out_patients_without_a_value() -> None:
 def test_comparison_draws_as_it_is_told() -> None:
     system, baseline = np.random.default_rng(0).random((2, 12))
     told = Bootstrap(seed=5, confidence=0.9, resamples=300)
-    found = compare(system, baseline, told)
+    found = compare_pairs(system, baseline, told)
     differences = paired_differences(system, baseline)
     assert (found.low, found.high) == bootstrap_interval(
         differences, 5, 0.9, 300
     )
-    assert compare(system, baseline) == compare(system, baseline)
+    assert compare_pairs(system, baseline) == compare_pairs(system, baseline)
 
 
 def test_comparison_of_nothing() -> None:
