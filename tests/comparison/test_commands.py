@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tfpartial.comparison.compare import _chosen
+from tfpartial.comparison.compare import _choose_runs
 from tfpartial.comparison.declare import Comparison
 from tfpartial.comparison.plan import plan_runs, run_of
 from tfpartial.comparison.run.commands import commands_of
@@ -100,8 +100,8 @@ def test_pseudo_labels_come_from_the_network_of_their_system(
 
 def test_a_run_brings_the_one_it_needs(declared: Declared) -> None:
     runs = plan_runs(*declared)
-    names = [run.name for run in _chosen(runs, ["pl_seed1"])]
+    names = [run.name for run in _choose_runs(runs, ["pl_seed1"])]
     assert names == ["sl1_seed1", "pl_seed1"]
-    assert _chosen(runs, []) == runs
+    assert _choose_runs(runs, []) == runs
     with pytest.raises(InputError, match="Did you mean 'pl_seed1'"):
-        _chosen(runs, ["pl_sed1"])
+        _choose_runs(runs, ["pl_sed1"])

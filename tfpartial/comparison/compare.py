@@ -53,7 +53,7 @@ def compare(
             _build_records(comparison, base)
     comparison = check_cases(comparison, base)
     runs = plan_runs(comparison, base)
-    chosen = _chosen(runs, only)
+    chosen = _choose_runs(runs, only)
     failed = Runner(comparison, chosen, jobs).run() if train else {}
     faults = [f"run {name} failed: {why}" for name, why in failed.items()]
     folder = Path(comparison.output_dir)
@@ -75,7 +75,7 @@ def compare(
     return folder
 
 
-def _chosen(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
+def _choose_runs(runs: Sequence[Run], only: Sequence[str]) -> list[Run]:
     """Return the runs that are asked for, and those they need before them.
 
     Raises:
@@ -113,8 +113,8 @@ def check_cases(comparison: Comparison, base: Experiment) -> Comparison:
             base.databases, space, splits, comparison.split, [name]
         )
     }
-    found, _ = find_all_cases(base.databases, space, splits)
-    known = [case.case_id for case in found[name]]
+    cases, _ = find_all_cases(base.databases, space, splits)
+    known = [case.case_id for case in cases[name]]
     named = [*comparison.figure_cases, *comparison.exclude]
     with Faults() as faults:
         for case in dict.fromkeys(named):

@@ -8,6 +8,7 @@ scores per case, learning curves, the figure of predictions.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,17 +139,14 @@ def read_curve_points(history: Path, network: str) -> list[tuple[int, float]]:
     """
     remedy = "Remove it to leave the run out of the curves, or restore it."
     entries = read_json(history, "validation scores (JSON)", remedy)
-    try:
+    with suppress(KeyError, TypeError):
         means = {entry["epoch"]: entry[network]["mean"] for entry in entries}
         points = [(e, mean) for e, mean in means.items() if mean is not None]
         if all(type(e) is int and 0 <= mean <= 1 for e, mean in points):
             return points
-        found = shown(points)
-    except (KeyError, TypeError) as error:
-        found = f"another document ({error!r})"
     raise InputError(
         f"{history}: expected entries with 'epoch' and the mean Dice of the "
-        f"{network}, found {found}. {remedy}"
+        f"{network}, found {shown(entries)}. {remedy}"
     )
 
 
@@ -190,13 +188,15 @@ def _figure_row(
     space = label_space_of(base)
     image, reference = read_case(case, database, space)
     affine = turn_prone(image.affine) if case.prone_turn else image.affine
-    predictions = {}
-    for system in comparison.systems:
-        for run in (done.run for done in finished):
-            if system.name in run.systems and run.seed == comparison.seeds[0]:
-                folder = run.predictions(system.network)
-                path = prediction_path(folder, case)
-                predictions[system.name] = read_labels(path).array
+    predictions = {
+        system.name: read_labels(
+            prediction_path(done.run.predictions(system.network), case)
+        ).array
+        for system in comparison.systems
+        for done in finished
+        if system.name in done.run.systems
+        and done.run.seed == comparison.seeds[0]
+    }
     return ScanRow(
         volume=Volume(image.array, affine),
         reference=reference.array,

@@ -37,7 +37,7 @@ def dice_table(
     rows = [["label", *columns]]
     for name in labels:
         rows.append([name, *(_dice_cell(s, name) for s in summaries)])
-    rows.append([MEAN_ROW, *(_over_labels(s.dice, s.n) for s in summaries)])
+    rows.append([MEAN_ROW, *(_with_labels(s.dice, s.n) for s in summaries)])
     return render(rows, style)
 
 
@@ -60,9 +60,9 @@ def metrics_table(
     rows = [_metrics_row(label) for label in summary.labels]
     mean = [
         MEAN_ROW,
-        _over_labels(summary.dice, summary.n),
-        _over_labels(summary.nsd, summary.n),
-        _over_labels(summary.hd95_mm, summary.hd95_n, 1),
+        _with_labels(summary.dice, summary.n),
+        _with_labels(summary.nsd, summary.n),
+        _with_labels(summary.hd95_mm, summary.hd95_n, 1),
         *[""] * 3,
     ]
     return render([header, *rows, mean], style)
@@ -74,10 +74,10 @@ def _metrics_row(label: LabelSummary) -> list[str]:
     return [
         label.label,
         f"{dice} (n={label.n})",
-        _counted(label.nsd, label.n),
-        _counted(label.hd95_mm, label.hd95_n, 1),
-        _counted(label.reference_ml, label.cases, 1),
-        _counted(label.prediction_ml, label.cases, 1),
+        _with_n(label.nsd, label.n),
+        _with_n(label.hd95_mm, label.hd95_n, 1),
+        _with_n(label.reference_ml, label.cases, 1),
+        _with_n(label.prediction_ml, label.cases, 1),
         f"{label.false_positives} of {label.absent}",
     ]
 
@@ -90,11 +90,11 @@ def _dice_cell(summary: Summary, name: str) -> str:
     return f"{_number(label.dice)} (n={label.n}{missing})"
 
 
-def _counted(value: float, n: int, digits: int = 3) -> str:
+def _with_n(value: float, n: int, digits: int = 3) -> str:
     return f"{_number(value, digits)} (n={n})"
 
 
-def _over_labels(value: float, n: int, digits: int = 3) -> str:
+def _with_labels(value: float, n: int, digits: int = 3) -> str:
     return f"{_number(value, digits)} ({n} label{'' if n == 1 else 's'})"
 
 

@@ -45,7 +45,7 @@ def comparisons_table(table: SystemsTable, style: Style = "markdown") -> str:
             rules.append(len(rows))
         last = column.name
         name = table.rows[position].name
-        rows.append([column.name, name, *_cells(tested)])
+        rows.append([column.name, name, *_format_cells(tested)])
     if len(rows) == 1:
         nothing = f"Nothing to compare with {table.baseline}."
         return f"% {nothing}" if style == "latex" else nothing
@@ -59,21 +59,21 @@ def comparisons_table(table: SystemsTable, style: Style = "markdown") -> str:
     return under_table(rendered, text, (), style)
 
 
-def _cells(tested: PairedComparison) -> list[str]:
+def _format_cells(tested: PairedComparison) -> list[str]:
     points = tested.mean_difference, tested.low, tested.high
-    difference, low, high = (_signed(100 * point, 1) for point in points)
+    difference, low, high = (_format_signed(100 * point, 1) for point in points)
     return [
         str(tested.n),
         str(tested.nonzero),
         difference,
         f"{low} to {high}",
-        _signed(tested.effect_size, 2),
-        _p(tested.p),
-        _p(tested.p_holm),
+        _format_signed(tested.effect_size, 2),
+        _format_p(tested.p),
+        _format_p(tested.p_holm),
     ]
 
 
-def _signed(value: float, digits: int) -> str:
+def _format_signed(value: float, digits: int) -> str:
     """Return a number with its sign; what rounds to 0 has none."""
     if math.isnan(value):
         return NO_VALUE
@@ -81,7 +81,7 @@ def _signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
-def _p(value: float) -> str:
+def _format_p(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 

@@ -34,7 +34,7 @@ from tfpartial.reporting.tables import NO_VALUE, render
 
 
 @dataclass(frozen=True)
-class Shown:
+class CellText:
     """One cell as text.
 
     Attributes:
@@ -63,7 +63,7 @@ def systems_table(table: SystemsTable, style: Style = "markdown") -> str:
     """
     if style == "csv":
         return _csv(table)
-    header, rows, rules = _grid(table)
+    header, rows, rules = _lay_out(table)
     if style == "latex":
         cells = [[escape(name) for name in header]]
         cells += [
@@ -83,24 +83,24 @@ def systems_table(table: SystemsTable, style: Style = "markdown") -> str:
 class _Line:
     name: str
     n: str
-    cells: list[Shown]
+    cells: list[CellText]
 
 
-def _grid(table: SystemsTable) -> tuple[list[str], list[_Line], list[int]]:
+def _lay_out(table: SystemsTable) -> tuple[list[str], list[_Line], list[int]]:
     """Return header, lines, and the positions of rules (header is row 0)."""
     lines = []
     for position, row in enumerate(table.rows):
         cells = [column.cells[position] for column in table.columns]
-        lines.append(_Line(row.name, _cases(cells), _shown(cells)))
+        lines.append(_Line(row.name, _format_cases(cells), _format_row(cells)))
     aggregates = sum(row.aggregate for row in table.rows)
     rules = [1 + len(lines) - aggregates, 1 + len(lines)]
-    for name, values in _costs(table.columns):
-        lines.append(_Line(name, "", [Shown(value) for value in values]))
+    for name, values in _format_costs(table.columns):
+        lines.append(_Line(name, "", [CellText(value) for value in values]))
     header = ["label", "n", *(column.name for column in table.columns)]
     return header, lines, rules
 
 
-def _cases(cells: Sequence[Cell]) -> str:
+def _format_cases(cells: Sequence[Cell]) -> str:
     """Return the n of a row; systems without a run do not count."""
     counts = sorted({cell.n for cell in cells if cell.seeds})
     if not counts:
@@ -108,13 +108,13 @@ def _cases(cells: Sequence[Cell]) -> str:
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]}-{counts[-1]}"
 
 
-def _shown(cells: Sequence[Cell]) -> list[Shown]:
+def _format_row(cells: Sequence[Cell]) -> list[CellText]:
     """Return a row's cells; bold what is printed equal to the best."""
     values = [_percent(cell.mean) for cell in cells]
     means = [cell.mean for cell in cells if not math.isnan(cell.mean)]
     best = _percent(max(means)) if means else None
     return [
-        Shown(
+        CellText(
             value,
             "" if math.isnan(cell.spread) else _percent(cell.spread),
             _mark(cell.comparison),
@@ -124,7 +124,7 @@ def _shown(cells: Sequence[Cell]) -> list[Shown]:
     ]
 
 
-def _costs(
+def _format_costs(
     columns: Sequence[SystemColumn],
 ) -> list[tuple[str, list[str]]]:
     """Return the lines below the Dice: seeds, and costs where known."""
@@ -154,20 +154,20 @@ def _percent(value: float) -> str:
     return NO_VALUE if math.isnan(value) else f"{100 * value:.1f}"
 
 
-def _console(shown: Shown) -> str:
+def _console(shown: CellText) -> str:
     spread = f" ± {shown.spread}" if shown.spread else ""
     # A blank where there is no mark keeps the digits below each other.
     return f"{shown.value}{spread}{shown.mark or ' '}"
 
 
-def _markdown(shown: Shown) -> str:
+def _markdown(shown: CellText) -> str:
     value = f"**{shown.value}**" if shown.best else shown.value
     spread = f" ± {shown.spread}" if shown.spread else ""
     mark = " " + quote(shown.mark) if shown.mark else ""
     return f"{value}{spread}{mark}"
 
 
-def _latex(shown: Shown) -> str:
+def _latex(shown: CellText) -> str:
     value = escape(shown.value)
     value = rf"\textbf{{{value}}}" if shown.best else value
     if shown.spread:
