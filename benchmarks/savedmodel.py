@@ -33,8 +33,8 @@ from tfpartial.runs.loaded_run import (
     load_network,
     load_run,
     network_of,
-    write_weights,
 )
+from tfpartial.runs.weights import write_weights
 from tfpartial.scans import Grid, Volume, resample_image
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "phantom.yaml"

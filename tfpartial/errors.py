@@ -108,6 +108,16 @@ def shown(value: object) -> str:
     return f"{text[:MAX_SHOWN_LENGTH]}... ({len(text)} characters)"
 
 
+def expected_and_found(message: str, found: object) -> str:
+    """Return pydantic's words about a value in those of all messages."""
+    text = message.removeprefix("Value error, ")
+    if text.startswith("Input should be "):
+        text = text.replace("Input should be ", "expected ", 1)
+    elif "expected" not in text:
+        text = f"expected another value: {text}"
+    return f"{text}, found {shown(found)}."
+
+
 def join_names(names: Iterable[object], limit: int = 20) -> str:
     """Return "a, b, c and 4 more": long enough to act on, short to read."""
     words = [str(name) for name in names]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from tfpartial.config import DeepMedic, Experiment, Fit, Unet3d
+from tfpartial.config import Experiment, Fit
 from tfpartial.config.base import Declared
 from tfpartial.config.database import CaseOverride, Database
 from tfpartial.config.experiment import Augment, LabelEntry
@@ -18,16 +17,12 @@ from tfpartial.config.optimizer import AdamW, NesterovRMSprop
 from tfpartial.config.validate import models_in
 from tfpartial.data.augment import AugmentOptions
 from tfpartial.labels import Label
-from tfpartial.models.deepmedic import build_deepmedic
-from tfpartial.models.unet3d import build_unet3d
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Sections that are handed on whole, by keyword, and who receives them.
 HANDED_ON = {
     LabelEntry: {field.name for field in fields(Label)},
     Augment: {field.name for field in fields(AugmentOptions)},
-    DeepMedic: set(inspect.signature(build_deepmedic).parameters) | {"name"},
-    Unet3d: set(inspect.signature(build_unet3d).parameters) | {"name"},
 }
 # What a name or an attribute holds where no annotation says so.
 BY_NAME = {

@@ -243,6 +243,8 @@ CASES: list[tuple[Callable[[Experiment], object], str, object]] = [
     (model, "network.blocks_per_level", 2),
     (model, "network.normalization", "batch"),
     (model, "network.dropout", [0.5]),
+    (model, "network.downsampling", "max"),
+    (model, "network.upsampling", "nearest"),
     (model, "deepmedic:network.preset", "wide"),
     (model, "deepmedic:network.widths", [2] * 8),
     (model, "deepmedic:network.fc_widths", [3, 3]),

@@ -39,7 +39,7 @@ def prepare(folder: Path) -> None:
 
 def _claim(folder: Path) -> dict[str, Any]:
     """Take the run directory like fit; return the records."""
-    from tfpartial.runs.run_dir import claim_run_dir
+    from tfpartial.runs.claim import claim_run_dir
     from tfpartial.training.fit import open_stores
 
     experiment = record_faults.experiment_of(folder)

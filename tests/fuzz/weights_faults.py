@@ -44,7 +44,8 @@ def experiment_of(folder: Path) -> Experiment:
 
 def prepare(folder: Path) -> None:
     """Write a run of which only the weights are left."""
-    from tfpartial.runs.loaded_run import network_of, write_weights
+    from tfpartial.runs.loaded_run import network_of
+    from tfpartial.runs.weights import write_weights
 
     draw = np.random.default_rng(0)
     experiment = experiment_of(folder)

@@ -12,6 +12,7 @@ import yaml
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.models import build_network
 from tfpartial.runs.loaded_run import LoadedRun, load_run
+from tfpartial.runs.weights import write_weights
 from tfpartial.scans import Volume
 
 PATCH = (16, 16, 16)
@@ -49,10 +50,10 @@ def make_run(folder: Path, **sections: dict) -> LoadedRun:
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
     student = small_network("student")
     learn_intensities(student)
-    student.save_weights(run_dir / "student.weights.h5")
+    write_weights(student, run_dir, "student")
     teacher = small_network("teacher")
     teacher.set_weights([w * 0.9 for w in student.get_weights()])
-    teacher.save_weights(run_dir / "teacher.weights.h5")
+    write_weights(teacher, run_dir, "teacher")
     return load_run(run_dir)
 
 

@@ -8,12 +8,9 @@ import pytest
 
 from tfpartial.errors import InputError
 from tfpartial.models import build_network
-from tfpartial.runs import loaded_run as module
-from tfpartial.runs.loaded_run import (
-    load_network,
-    load_run,
-    write_weights,
-)
+from tfpartial.runs import weights as module
+from tfpartial.runs.loaded_run import load_network, load_run
+from tfpartial.runs.weights import write_weights
 
 
 def test_student_and_teacher_are_what_was_saved(run):

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 from narrow_deepmedic import NARROW, cube, randomise
 
-from tfpartial.models import build_deepmedic
+from tfpartial.models import build_deepmedic, build_network
 
 
 @pytest.fixture(scope="module")
@@ -168,16 +168,15 @@ def test_saved_and_loaded_without_custom_objects(
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ({"preset": "huge"}, "expected one of wide, small, found 'huge'"),
-        ({"widths": []}, "network.widths: expected at least one layer"),
-        ({"fc_widths": [4, 0]}, "network.fc_widths.*at least 1 channel"),
-        ({"widths": [2] * 7}, r"layers from 2 to 7, found \[8\]"),
-        ({"residual_layers": [1]}, r"from 2 to 8, found \[1\]"),
-        ({"fc_residual_layers": [3]}, r"from 2 to 2, found \[3\]"),
-        ({"dropout": [0.5] * 12}, r"at most 11 rates \(8 layers of each "
-         r"pathway \+ 3 behind them\), found 12; remove 1"),
+        ({"preset": "huge"}, "'wide' or 'small', found 'huge'"),
+        ({"widths": []}, "network.widths.*at least 1 item"),
+        ({"fc_widths": [4, 0]}, "network.fc_widths.1.*equal to 1, found 0"),
+        ({"widths": [2] * 7}, r"residual_layers.*up to 7, found \[8\]"),
+        ({"residual_layers": [1]}, r"residual_layers.0.*equal to 2, found 1"),
+        ({"fc_residual_layers": [3]}, r"up to 2, found \[3\]"),
+        ({"dropout": [0.5] * 12}, r"at most 11 rates.*found 12. Remove 1"),
     ],
 )  # fmt: skip
 def test_impossible_sizes_are_named(sizes: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        build_deepmedic(seed=0, **{**NARROW, **sizes})
+        build_network("deepmedic", seed=0, **{**NARROW, **sizes})

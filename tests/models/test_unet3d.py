@@ -8,7 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from tfpartial.models import HashDropout, build_unet3d, dropout_keys
+from tfpartial.models import (
+    HashDropout,
+    build_network,
+    build_unet3d,
+    dropout_keys,
+)
 
 SMALL = {"num_labels": 3, "filters": [4, 6, 8]}
 
@@ -164,14 +169,14 @@ def test_weights_travel_between_differently_named_models(
 @pytest.mark.parametrize(
     ("sizes", "words"),
     [
-        ({"filters": [4]}, "at least 2 levels"),
-        ({"filters": [4, 0]}, "at least 1 channel"),
-        ({"dropout": [0.1] * 6}, "at most 5 rates.*found 6; remove 1"),
-        ({"downsampling": "mean"}, "strided or max, received 'mean'"),
-        ({"upsampling": "cubic"}, "transposed or nearest, received 'cubic'"),
-        ({"normalization": "none"}, "instance or batch, received 'none'"),
+        ({"filters": [4]}, "network.filters.*at least 2 items"),
+        ({"filters": [4, 0]}, r"network.filters.1.*equal to 1, found 0"),
+        ({"dropout": [0.1] * 6}, "at most 5 rates.*found 6. Remove 1"),
+        ({"downsampling": "mean"}, "'strided' or 'max', found 'mean'"),
+        ({"upsampling": "cubic"}, "'transposed' or 'nearest', found 'cubic'"),
+        ({"normalization": "none"}, "'instance' or 'batch', found 'none'"),
     ],
 )
 def test_impossible_sizes_are_named(sizes: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        build_unet3d(seed=0, **{**SMALL, **sizes})
+        build_network("unet3d", seed=0, **{**SMALL, **sizes})

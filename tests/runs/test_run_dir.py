@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
-import yaml
 from tiny_records import SPLITS, tiny_experiment
 
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
-from tfpartial.runs.run_dir import claim_run_dir
+from tfpartial.runs.claim import claim_run_dir
 from tfpartial.training.distributed.runtime import describe_run
 
 
@@ -35,8 +34,10 @@ def declared(folder: Path) -> dict[str, Any]:
     return experiment.model_dump()
 
 
-def claim(raw: dict[str, Any], folder: Path) -> None:
-    experiment = Experiment.model_validate(raw)
+def claim(
+    raw: dict[str, Any], folder: Path, context: dict[str, Any] | None = None
+) -> None:
+    experiment = Experiment.model_validate(raw, context=context)
     cases = [
         SimpleNamespace(case=case, split=split)
         for split, ids in SPLITS["full"].items()
@@ -88,17 +89,21 @@ def test_another_number_of_databases_differs(folder: Path) -> None:
         claim(raw, folder)
 
 
-def test_fields_that_came_later_are_at_their_default(folder: Path) -> None:
-    """A run begun before a field existed goes on, unless it is used."""
-    path = folder / "run" / "config.yaml"
-    before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    del before["fit"]["l2"], before["fit"]["optimizer"]["name"]
-    path.write_text(yaml.safe_dump(before), encoding="utf-8")
-    raw = declared(folder)
-    claim(raw, folder)
-    raw["fit"]["l2"] = 0.1
-    with pytest.raises(InputError, match="differs in fit.l2"):
-        claim(raw, folder)
+def test_code_from_outside_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside_claimed.py").write_text("def build(num_labels): ...")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("records", "moved"):
+        (tmp_path / name / "full").mkdir(parents=True)
+        (tmp_path / name / "manifest.json").write_text("{}")
+        (tmp_path / name / "full" / "cases.json").write_text("{}")
+    raw = declared(tmp_path) | {"network": {"name": "outside_claimed:build"}}
+    claim(raw, tmp_path, {"trust_code": True})
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    code = about["code_from_outside"]
+    assert code["builder"] == "outside_claimed:build"
+    assert "--trust_code" in code["notice"]
 
 
 def test_the_splits_of_a_run_stay_with_it(folder: Path) -> None:

@@ -10,6 +10,7 @@ from tfpartial.cli.builtin_data import ensure_phantom
 from tfpartial.cli.quiet_start import start_tensorflow
 from tfpartial.cli.verb import (
     CONFIG,
+    TRUST_CODE,
     WINDOW,
     declared_experiment,
     flag,
@@ -17,7 +18,7 @@ from tfpartial.cli.verb import (
     path_flag,
     verb,
 )
-from tfpartial.config import Experiment
+from tfpartial.config import Experiment, load_experiment
 from tfpartial.errors import Faults, InputError
 from tfpartial.files.system_errors import explained
 
@@ -122,6 +123,7 @@ def build(arguments: argparse.Namespace) -> None:
         "--predictions_dir",
         "compare with the label maps <database>/<case> in it",
     ),
+    TRUST_CODE,
     examples="tfpartial audit --config my.yaml --out_dir audit\n"
     "tfpartial audit --config my.yaml --out_dir audit --run_dir runs/my",
 )
@@ -140,7 +142,7 @@ def audit(arguments: argparse.Namespace) -> None:
             "audit: expected --run_dir or --predictions_dir, found both. The "
             "predictions of a run are made below the output folder."
         )
-    experiment = declared_experiment(arguments)
+    experiment = load_experiment(arguments.config, arguments.overrides)
     from tfpartial.audit import audit, summary_lines
 
     out_dir = arguments.out_dir
@@ -178,7 +180,7 @@ def _segment_all(
     from tfpartial.runs.loaded_run import load_run
     from tfpartial.scans.formats import label_map_path
 
-    run = load_run(arguments.run_dir)
+    run = load_run(arguments.run_dir, trust_code=arguments.trust_code)
     space = label_space_of(experiment)
     if run.space.names != space.names:
         raise InputError(

@@ -52,7 +52,7 @@ class DemoPaths:
     @property
     def tensorboard(self) -> Path:
         """TensorBoard event files."""
-        return self.run_dir / "tensorboard"
+        return RunDir(self.run_dir).tensorboard
 
     @property
     def saved_model(self) -> Path:
@@ -127,7 +127,7 @@ def _export_and_use(
     case = _first_test_case(experiment)
     which = experiment.predict.network
     output = label_map_path(paths.run_dir / "exported", case.case_id)
-    run = load_run(experiment.run_dir)
+    run = load_run(experiment.run_dir, trust_code=experiment.network.trust_code)
     if output.exists() and _exported_weights(
         paths.saved_model
     ) == run.weights_hash(which):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from tfpartial.cli.quiet_start import start_tensorflow
@@ -12,6 +11,7 @@ from tfpartial.cli.verb import (
     PREDICTIONS_DIR,
     RUN_DIR,
     SPLITS,
+    TRUST_CODE,
     WINDOW,
     experiment_of_run,
     flag,
@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
         action="store_true",
     ),
     PREDICTIONS_DIR,
+    TRUST_CODE,
     examples="tfpartial predict --run_dir runs/my --split test "
     "--predictions_dir out\n"
     "tfpartial predict --run_dir runs/my --inputs scans/ "
@@ -71,7 +72,7 @@ def predict(arguments: argparse.Namespace) -> None:
             predict_files(
                 arguments.inputs,
                 folder,
-                load_run(arguments.run_dir),
+                load_run(arguments.run_dir, trust_code=arguments.trust_code),
                 experiment.predict,
                 arguments.prone_turn,
             )
@@ -85,22 +86,25 @@ def predict(arguments: argparse.Namespace) -> None:
 @verb(
     RUN_DIR,
     path_flag("--export_dir", "folder to write it into", required=True),
+    TRUST_CODE,
     examples="tfpartial export --run_dir runs/my --export_dir model\n"
     "tfpartial export --run_dir runs/my --export_dir model export.onnx=true",
 )
 def export(arguments: argparse.Namespace) -> None:
     """Export a run as a SavedModel that needs neither Keras nor tfpartial."""
-    experiment = experiment_of_run(arguments)
     start_tensorflow(arguments.verbose)
     from tfpartial.export.savedmodel import export_run
     from tfpartial.runs.loaded_run import load_run
 
     with explained("exporting", arguments.export_dir, WINDOW):
+        run = load_run(
+            arguments.run_dir, arguments.overrides, arguments.trust_code
+        )
         export_dir = export_run(
-            replace(load_run(arguments.run_dir), experiment=experiment),
-            experiment.predict.network,
+            run,
+            run.experiment.predict.network,
             arguments.export_dir,
-            onnx=experiment.export.onnx,
+            onnx=run.experiment.export.onnx,
         )
     log.info("SavedModel: %s", export_dir)
 

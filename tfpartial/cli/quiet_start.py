@@ -10,6 +10,7 @@ fails.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -20,8 +21,9 @@ from contextlib import contextmanager
 log = logging.getLogger(__name__)
 
 
+@functools.cache
 def start_tensorflow(verbose: bool) -> None:
-    """Import TensorFlow and say which devices there are.
+    """Import TensorFlow and say which devices there are; once.
 
     Args:
         verbose: whether TensorFlow may speak.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-from dataclasses import replace
 
 from tfpartial.cli.builtin_data import ensure_phantom_records
 from tfpartial.cli.quiet_start import start_tensorflow
 from tfpartial.cli.verb import (
     CONFIG,
     RUN_DIR,
+    TRUST_CODE,
     WINDOW,
     declared_experiment,
     flag,
@@ -21,6 +21,7 @@ from tfpartial.cli.verb import (
 from tfpartial.config import load_experiment
 from tfpartial.errors import InputError
 from tfpartial.files.system_errors import explained
+from tfpartial.runs.run_dir import RunDir
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
         choices=("none", "mirrored", "multi_worker"),
     ),
     path_flag("--run_dir", "default: run_dir of the config"),
+    TRUST_CODE,
     examples="tfpartial fit --config phantom\n"
     "tfpartial fit --config my.yaml --run_dir runs/second fit.epochs=50",
 )
@@ -57,7 +59,7 @@ def fit(arguments: argparse.Namespace) -> None:
         ensure_phantom_records(experiment)
         run_dir = fit(experiment, arguments.strategy)
     log.info("run: %s", run_dir)
-    log.info("watch it: tensorboard --logdir %s", run_dir / "tensorboard")
+    log.info("watch it: tensorboard --logdir %s", RunDir(run_dir).tensorboard)
 
 
 @verb(
@@ -71,6 +73,7 @@ def fit(arguments: argparse.Namespace) -> None:
     names_flag(
         "--databases", "only these; default: all that leave labels unannotated"
     ),
+    TRUST_CODE,
     name="pseudo-label",
     examples="tfpartial pseudo-label --config my.yaml --run_dir runs/my "
     "--target_records_dir records/pseudo",
@@ -85,21 +88,17 @@ def pseudo_label(arguments: argparse.Namespace) -> None:
     sampling.supervision.<database>=naive. Interrupted, it goes on where it
     stopped.
     """
-    experiment = declared_experiment(arguments)
+    experiment = load_experiment(arguments.config, arguments.overrides)
     start_tensorflow(arguments.verbose)
     from tfpartial.pseudo_labels.make import pseudo_label
     from tfpartial.runs.loaded_run import load_run
 
     target = arguments.target_records_dir
     with explained("making pseudo-labels", target, WINDOW):
-        run = load_run(arguments.run_dir)
-        predicting = load_experiment(
-            run.run_dir / "config.yaml",
-            [o for o in arguments.overrides if o.startswith("predict.")],
-        )
+        predict = [o for o in arguments.overrides if o.startswith("predict.")]
         records_dir = pseudo_label(
             experiment,
-            replace(run, experiment=predicting),
+            load_run(arguments.run_dir, predict, arguments.trust_code),
             target,
             arguments.databases,
         )
@@ -126,6 +125,7 @@ def pseudo_label(arguments: argparse.Namespace) -> None:
         "write the tables of what is finished",
         action="store_true",
     ),
+    TRUST_CODE,
     overrides="any field of the comparison, such as seeds=[0], or "
     "experiment.field=value of the experiment that it shares",
     examples="tfpartial table --config paper/phantom --jobs 2\n"
@@ -141,7 +141,7 @@ def table(arguments: argparse.Namespace) -> None:
     from tfpartial.comparison.load import load_comparison
 
     comparison, experiment = load_comparison(
-        arguments.config, arguments.overrides
+        arguments.config, arguments.overrides, arguments.trust_code
     )
     if arguments.jobs < 1:
         raise InputError(f"--jobs: expected 1 or more, found {arguments.jobs}.")
@@ -158,7 +158,11 @@ def table(arguments: argparse.Namespace) -> None:
     log.info("tables: %s", folder)
 
 
-@verb(CONFIG, examples="tfpartial demo\ntfpartial demo run_dir=runs/mine")
+@verb(
+    CONFIG,
+    TRUST_CODE,
+    examples="tfpartial demo\ntfpartial demo run_dir=runs/mine",
+)
 def demo(arguments: argparse.Namespace) -> None:
     """Run the whole path on the built-in phantom and print what came out."""
     experiment = declared_experiment(arguments)

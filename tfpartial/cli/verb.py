@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfpartial.cli.quiet_start import start_tensorflow
 from tfpartial.config import Experiment, load_experiment
-from tfpartial.errors import InputError
+from tfpartial.runs.run_dir import config_of_run
 
 Run = Callable[[argparse.Namespace], None]
 # What to lower where a network that segments a scan runs out of memory.
@@ -73,6 +74,12 @@ RUN_DIR = path_flag("--run_dir", "directory that fit made", required=True)
 PREDICTIONS_DIR = path_flag(
     "--predictions_dir", "folder of the predictions", required=True
 )
+TRUST_CODE = flag(
+    "--trust_code",
+    "import the network of a config with network.name=my_package.module:build; "
+    "its code may do whatever you may do",
+    action="store_true",
+)
 SPLITS = ("train", "validation", "test")
 _FIELDS = (
     "any field of the config, such as fit.epochs=10 or "
@@ -105,7 +112,16 @@ def declared_experiment(
         replaced={
             field: str(value) for field, value in replaced.items() if value
         },
+        trust_code=_trust_code(arguments),
     )
+
+
+def _trust_code(arguments: argparse.Namespace) -> bool | None:
+    """Return the flag; None for verbs that need no network."""
+    trust_code = getattr(arguments, "trust_code", None)
+    if trust_code:
+        start_tensorflow(arguments.verbose)  # the code will import it
+    return trust_code
 
 
 def experiment_of_run(arguments: argparse.Namespace) -> Experiment:
@@ -114,14 +130,9 @@ def experiment_of_run(arguments: argparse.Namespace) -> Experiment:
     Raises:
         InputError: the folder holds no run.
     """
-    config = arguments.run_dir / "config.yaml"
-    if not config.is_file():
-        raise InputError(
-            f"{arguments.run_dir}: expected a run folder with config.yaml, "
-            f"found none. Run fit first, or name the run_dir of a fit."
-        )
     return load_experiment(
-        config,
+        config_of_run(arguments.run_dir),
         arguments.overrides,
         replaced={"run_dir": str(arguments.run_dir)},
+        trust_code=_trust_code(arguments),
     )

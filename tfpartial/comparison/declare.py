@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from tfpartial.config.base import Declared, PathText, Seed
-from tfpartial.config.network import Rate
 from tfpartial.labels import Supervision
+from tfpartial.models.sizes import Rate
 
 DropoutPlace = Literal["last_two", "all_but_first_two"]
 StudentOrTeacher = Literal["student", "teacher"]

@@ -16,14 +16,16 @@ from tfpartial.config.load import (
     read_mapping,
 )
 from tfpartial.config.shipped import find_config
-from tfpartial.config.validate import validated
+from tfpartial.config.validate import validate
 from tfpartial.errors import Faults, InputError, did_you_mean
 
 EXPERIMENT = "experiment."
 
 
 def load_comparison(
-    path: str | Path, overrides: Sequence[str] = ()
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    trust_code: bool = False,
 ) -> tuple[Comparison, Experiment]:
     """Read a comparison and its experiment, and check names across them.
 
@@ -32,6 +34,8 @@ def load_comparison(
             paths inside it are relative to it, except `output_dir`.
         overrides: `field=value` of the comparison; `experiment.field=value`
             of its experiment.
+        trust_code: whether a network from outside this package may be
+            imported.
 
     Raises:
         InputError: with every fault found.
@@ -44,7 +48,7 @@ def load_comparison(
         if not override.startswith(EXPERIMENT):
             apply_override(raw, override, faults)
     faults.raise_if_any()
-    comparison = validated(Comparison, raw, path)
+    comparison = validate(Comparison, raw, path)
     experiment = load_experiment(
         comparison.experiment,
         [
@@ -55,6 +59,7 @@ def load_comparison(
                 if override.startswith(EXPERIMENT)
             ),
         ],
+        trust_code=trust_code,
     )
     _check_names(comparison, experiment, path)
     _check_systems(comparison, experiment, path)
@@ -133,12 +138,13 @@ def _check_systems(
                 for fault in error.faults:
                     faults.add(f"{where}: {fault}")
                 continue
-            stages = network.hidden_stages - 2
-            if network.dropout == rates and len(rates) != stages:
+            stages = network.hidden_stages  # a foreign builder may not tell
+            mine = network.sizes.get("dropout") == rates
+            if mine and stages is not None and len(rates) != stages - 2:
                 faults.add(
-                    f"{where}: 'dropout.all_but_first_two': expected {stages} "
-                    f"rates, one for each hidden stage of '{network.name}' but "
-                    f"the first two, found {len(rates)}."
+                    f"{where}: 'dropout.all_but_first_two': expected "
+                    f"{stages - 2} rates, one for each hidden stage of "
+                    f"'{network.name}' but the first two, found {len(rates)}."
                 )
 
 

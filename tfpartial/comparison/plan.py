@@ -194,5 +194,4 @@ def slug(name: str) -> str:
 
 def _replace(model: Any, **fields: Any) -> Any:
     """Return a declared model with other fields, checked like from a file."""
-    before = {name: getattr(model, name) for name in type(model).model_fields}
-    return type(model).model_validate(before | fields)
+    return type(model).model_validate(dict(model) | fields)

@@ -20,23 +20,22 @@ from tfpartial.config.experiment import (
     Sampling,
 )
 from tfpartial.config.load import load_experiment, write_resolved
-from tfpartial.config.network import DeepMedic, Unet3d
+from tfpartial.config.network import Network
 
 __all__ = [
     "Augment",
     "Build",
     "CaseOverride",
     "Database",
-    "DeepMedic",
     "Evaluate",
     "Experiment",
     "Export",
     "Fit",
+    "Network",
     "Phantom",
     "Predict",
     "Preprocess",
     "Sampling",
-    "Unet3d",
     "label_space_of",
     "load_experiment",
     "write_resolved",

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from tfpartial.config.base import Declared, Name, PathText, Seed
 from tfpartial.config.database import Database
-from tfpartial.config.network import AnyNetwork, Unet3d
+from tfpartial.config.network import Network
 from tfpartial.config.optimizer import AdamW, AnyOptimizer
 from tfpartial.labels import MAX_LABELS, Balance, Supervision
 
@@ -245,7 +245,7 @@ class Experiment(Declared):
     build: Build = Build()
     sampling: Sampling = Sampling()
     augment: Augment = Augment()
-    network: AnyNetwork = Unet3d()
+    network: Network = Network()
     fit: Fit = Fit()
     predict: Predict = Predict()
     export: Export = Export()

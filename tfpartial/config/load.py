@@ -13,7 +13,7 @@ import yaml
 from tfpartial.config.cross_checks import check_meaning
 from tfpartial.config.experiment import Experiment, Phantom
 from tfpartial.config.shipped import find_config
-from tfpartial.config.validate import validated
+from tfpartial.config.validate import validate
 from tfpartial.errors import Faults, InputError, shown
 from tfpartial.files.safe_reading import plain_yaml, read_yaml
 from tfpartial.files.whole_file import write_whole
@@ -26,6 +26,7 @@ def load_experiment(
     overrides: Sequence[str] = (),
     *,
     replaced: Mapping[str, str] | None = None,
+    trust_code: bool | None = None,
 ) -> Experiment:
     """Read a config file, apply `a.b=value` overrides, check everything.
 
@@ -39,6 +40,8 @@ def load_experiment(
         overrides: `a.b=value`, the value in YAML; `databases.0.exclude=[x]`
             names an item of a list by its position.
         replaced: field -> text taken as it stands, after the overrides.
+        trust_code: whether a network from outside this package may be
+            imported; None: no network is needed, and none is imported.
 
     Raises:
         InputError: with every fault found.
@@ -54,7 +57,7 @@ def load_experiment(
     _place_phantom(raw, path, faults)
     _anchor_overridden(raw)
     faults.raise_if_any()
-    experiment = validated(Experiment, raw, path)
+    experiment = validate(Experiment, raw, path, {"trust_code": trust_code})
     check_meaning(experiment, path)
     return experiment
 

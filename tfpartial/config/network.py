@@ -1,94 +1,74 @@
-"""What the `network:` section declares: one model per network, by its name."""
+"""What the `network:` section declares: a builder and its sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, PrivateAttr, ValidationInfo, model_validator
+from pydantic_core import to_jsonable_python
 
 from tfpartial.config.base import Declared
-
-Count = Annotated[int, Field(ge=1)]
-# Layer 1 has no layer before it whose input it could add.
-Layer = Annotated[int, Field(ge=2)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-# Layers of both presets of DeepMedic; a test holds them against the network.
-PRESET_WIDTHS = 8
-PRESET_FC_WIDTHS = 2
-
-
-class Unet3d(Declared):
-    """`unet3d`, the default: a residual 3D U-Net and its sizes."""
-
-    name: Literal["unet3d"] = "unet3d"
-    filters: list[Count] = Field([16, 32, 64, 128], min_length=2)
-    blocks_per_level: int = Field(1, ge=1)
-    normalization: Literal["group", "instance", "batch"] = "group"
-    dropout: list[Rate] = Field(
-        default_factory=list,
-        description="rates of the last hidden stages (levels of the encoder, "
-        "bottleneck, levels of the decoder), the last one before the logits: "
-        "[0.5, 0.5] is the last two; 5 rates of the 7 stages of 4 levels are "
-        "all but the first two",
-    )
-
-    @property
-    def hidden_stages(self) -> int:
-        """How many stages a dropout rate may belong to."""
-        return 2 * len(self.filters) - 1
+from tfpartial.config.validate import as_findings
+from tfpartial.errors import InputError
+from tfpartial.models.registry import (
+    DEFAULT,
+    check_sizes,
+    is_foreign,
+    stages_of,
+)
 
 
-class DeepMedic(Declared):
-    """`deepmedic`: three pathways of different reach (docs/deepmedic.md)."""
+class Network(Declared):
+    """A network by name, and its sizes: arguments of its builder.
 
-    name: Literal["deepmedic"]
-    preset: Literal["wide", "small"] = Field(
-        "wide", description="the sizes that are not declared below"
-    )
-    widths: list[Count] | None = Field(
-        None,
-        min_length=1,
-        description="channels of the 3x3x3 layers of each pathway",
-    )
-    fc_widths: list[Count] | None = Field(
-        None,
-        min_length=1,
-        description="channels of the layers behind the pathways, without the "
-        "last one: the first 3x3x3, the others 1x1x1",
-    )
-    residual_layers: list[Layer] | None = Field(
-        None,
-        description="layers of a pathway, counted from 1, that add the input "
-        "of the layer before",
-    )
-    fc_residual_layers: list[Layer] | None = Field(
-        None, description="likewise, of the layers behind the pathways"
-    )
-    dropout: list[Rate] = Field(
-        [0.5, 0.5],
-        description="rates of the last stages (layers of a pathway, all three "
-        "alike, then the layers behind), each at the input of its "
-        "convolution: [0.5, 0.5] is the last two; 9 rates of the 11 stages "
-        "are all but the first two",
-    )
+    The builder's signature says which sizes there are; all of them are
+    attributes here, as a YAML file would hold them.
+
+    Code from outside this package (`my_package.module:build`) is imported
+    only if the validation context says `trust_code`: True or False. Without
+    that word its sizes stay unchecked, for what needs no network.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    name: str = DEFAULT
+    _trust_code: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_sizes_of_its_builder(
+        cls, section: Any, info: ValidationInfo
+    ) -> Any:
+        if not isinstance(section, Mapping):
+            return section
+        given = {str(size): value for size, value in section.items()}
+        name = str(given.pop("name", DEFAULT))
+        trust_code = (info.context or {}).get("trust_code")
+        if is_foreign(name) and trust_code is None:
+            return {"name": name, **given}
+        try:
+            sizes = check_sizes(name, given, bool(trust_code))
+        except InputError as error:
+            raise as_findings(error) from None
+        return {"name": name, **to_jsonable_python(sizes)}
+
+    def model_post_init(self, context: Any) -> None:
+        """Remember whether who read the config trusts its code."""
+        self._trust_code = bool((context or {}).get("trust_code"))
 
     @property
-    def hidden_stages(self) -> int:
-        """How many stages a dropout rate may belong to."""
-        pathway = len(self.widths) if self.widths else PRESET_WIDTHS
-        behind = len(self.fc_widths) if self.fc_widths else PRESET_FC_WIDTHS
-        return pathway + behind + 1
+    def trust_code(self) -> bool:
+        """Whether code from outside this package may be imported."""
+        return self._trust_code
 
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Keyword arguments of the builder."""
+        return dict(self.model_extra or {})
 
-def _name_of(section: Any) -> str:
-    """Return the name that chooses the model; it may be left out."""
-    if isinstance(section, Mapping):
-        return str(section.get("name", "unet3d"))
-    return str(getattr(section, "name", "unet3d"))
-
-
-AnyNetwork = Annotated[
-    Annotated[Unet3d, Tag("unet3d")] | Annotated[DeepMedic, Tag("deepmedic")],
-    Discriminator(_name_of),
-]
+    @property
+    def hidden_stages(self) -> int | None:
+        """How many stages a dropout rate may belong to; None: not told."""
+        if is_foreign(self.name) and not self.trust_code:
+            return None
+        return stages_of(self.name, self.sizes, self.trust_code)

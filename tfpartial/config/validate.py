@@ -6,25 +6,55 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from tfpartial.errors import InputError, did_you_mean, shown
+from tfpartial.errors import InputError, did_you_mean, expected_and_found
 
 Model = type[BaseModel]
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
-def validated(
-    model: type[AnyModel], raw: dict[str, Any], path: Path
+# The type of a finding that is a whole sentence already.
+_SENTENCE = "sentence"
+
+
+def validate(
+    model: type[AnyModel],
+    raw: dict[str, Any],
+    path: Path,
+    context: dict[str, Any] | None = None,
 ) -> AnyModel:
     """Return what a file declares.
+
+    Args:
+        model: of the whole file.
+        raw: its content.
+        path: to name in messages.
+        context: for validators.
 
     Raises:
         InputError: with one sentence for each of pydantic's findings.
     """
     try:
-        return model.model_validate(raw)
+        return model.model_validate(raw, context=context)
     except ValidationError as error:
         raise InputError(*_sentences(error, path, model)) from None
+
+
+def as_findings(error: InputError) -> ValidationError:
+    """Return faults as findings of a section, for a validator to raise."""
+    return ValidationError.from_exception_data(
+        _SENTENCE,
+        [
+            InitErrorDetails(
+                type=PydanticCustomError(
+                    _SENTENCE, "{fault}", {"fault": fault}
+                ),
+                input=None,
+            )
+            for fault in error.faults
+        ],
+    )
 
 
 def _sentences(error: ValidationError, path: Path, model: Model) -> list[str]:
@@ -39,34 +69,15 @@ def _sentences(error: ValidationError, path: Path, model: Model) -> list[str]:
             sentences.append(
                 f"{path}: '{where}' is required and missing. Add it."
             )
-        elif finding["type"] == "union_tag_invalid":
-            place = _place((*finding["loc"], "name"), model)
-            name = str(finding["ctx"]["tag"])
-            sentences.append(f"{path}: {_unknown_name(name, *place)}")
+        elif finding["type"] == _SENTENCE:
+            sentences.append(f"{path}: {finding['msg']}")
         else:
             sentences.append(
-                f"{path}: '{where}': {_expected(finding['msg'])}, found "
-                f"{shown(finding['input'])}. Correct this field."
+                f"{path}: '{where}': "
+                + expected_and_found(finding["msg"], finding["input"])
+                + " Correct this field."
             )
     return sentences
-
-
-def _expected(message: str) -> str:
-    """Say what pydantic says in the words of all other messages."""
-    text = message.removeprefix("Value error, ")
-    if text.startswith("Input should be "):
-        return text.replace("Input should be ", "expected ", 1)
-    return text if "expected" in text else f"expected another value: {text}"
-
-
-def _unknown_name(name: str, parts: list[str], sections: list[Model]) -> str:
-    """Say that no model of a section has this name, and which there are."""
-    known = [_name_of(section) for section in sections]
-    return (
-        f"'{'.'.join(parts)}': '{name}' is none of {', '.join(known)}."
-        + did_you_mean(name, known)
-        + " Correct it."
-    )
 
 
 def _unknown(parts: list[str], sections: list[Model]) -> str:

@@ -208,7 +208,7 @@ def predict_split(
     Raises:
         InputError: as `predict_files`; unknown split or database; no case.
     """
-    run = load_run(experiment.run_dir)
+    run = load_run(experiment.run_dir, trust_code=experiment.network.trust_code)
     cases = cases_of_split(
         experiment.databases,
         run.space,

@@ -2,25 +2,28 @@
 
 In: a name and sizes. Out: a `keras.Model` with float32 logits.
 Before: nothing. After: training and inference (weights), losses (logits).
+
+The names below are imported when they are first used: a config asks builders
+for their sizes, and must not wait for Keras.
 """
 
-from tfpartial.models.blocks import PatchNetwork
-from tfpartial.models.deepmedic import build_deepmedic
-from tfpartial.models.hash_dropout import HashDropout, dropout_keys
-from tfpartial.models.registry import (
-    build_network,
-    register,
-    registered_networks,
-)
-from tfpartial.models.unet3d import build_unet3d
+from __future__ import annotations
 
-__all__ = [
-    "HashDropout",
-    "PatchNetwork",
-    "build_deepmedic",
-    "build_network",
-    "build_unet3d",
-    "dropout_keys",
-    "register",
-    "registered_networks",
-]
+import importlib
+from typing import Any
+
+_HOMES = {
+    "HashDropout": "hash_dropout",
+    "PatchNetwork": "blocks",
+    "build_deepmedic": "deepmedic",
+    "build_network": "build",
+    "build_unet3d": "unet3d",
+    "dropout_keys": "hash_dropout",
+}
+__all__ = list(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"{__name__} has no attribute {name}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import layers
 
 from tfpartial.models.group_norm import GroupNorm
 from tfpartial.models.hash_dropout import HashDropout
+from tfpartial.models.sizes import Normalization
 from tfpartial.types import Tensor
-
-Normalization = Literal["group", "instance", "batch"]
 
 CHANNELS_PER_GROUP = 8
 

@@ -6,25 +6,36 @@ In: patches (B, I, J, K, 1). Out: float32 logits (B, I, J, K, L).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import keras
+from pydantic import Field
 
-from tfpartial.errors import InputError
-from tfpartial.models.blocks import Normalization, Parts, PatchNetwork
-from tfpartial.models.registry import register
+from tfpartial.models.registry import count_stages
+from tfpartial.models.sizes import Count, Normalization, Rate, rates_of_stages
+
+if TYPE_CHECKING:
+    import keras
 
 
-@register("unet3d")
+def _stages(filters: Sequence[int], **_: Any) -> int:
+    return 2 * len(filters) - 1
+
+
+@count_stages(_stages)
 def build_unet3d(
     *,
     num_labels: int,
     seed: int,
     model_name: str = "unet3d",
-    filters: Sequence[int] = (16, 32, 64, 128),
-    blocks_per_level: int = 1,
+    filters: Annotated[Sequence[Count], Field(min_length=2)] = (
+        16,
+        32,
+        64,
+        128,
+    ),
+    blocks_per_level: Count = 1,
     normalization: Normalization = "group",
-    dropout: Sequence[float] = (),
+    dropout: Sequence[Rate] = (),
     downsampling: Literal["strided", "max"] = "strided",
     upsampling: Literal["transposed", "nearest"] = "transposed",
 ) -> keras.Model:
@@ -51,13 +62,14 @@ def build_unet3d(
     Returns:
         PatchNetwork for any input size that is a multiple of
         2**(levels - 1), its `divisor`.
-
-    Raises:
-        InputError: fewer than 2 levels, or more dropout rates than stages.
-        ValueError: an unknown kind.
     """
+    # Not above: a config reads the signature without waiting for Keras.
+    import keras
+
+    from tfpartial.models.blocks import Parts, PatchNetwork
+
     levels = len(filters)
-    rates = _rates(dropout, filters)
+    rates = rates_of_stages(dropout, _stages(filters))
     parts = Parts(normalization, seed)
     image = keras.Input((None, None, None, 1), name="image")
     x, skips = image, []
@@ -84,24 +96,3 @@ def build_unet3d(
     network = PatchNetwork(image, logits, name=model_name)
     network.divisor = 2 ** (levels - 1)
     return network
-
-
-def _rates(dropout: Sequence[float], filters: Sequence[int]) -> list[float]:
-    """Return one dropout rate per hidden stage, in forward order."""
-    levels = len(filters)
-    stages = 2 * levels - 1
-    faults = []
-    if levels < 2 or min(filters) < 1:
-        faults.append(
-            "network.filters: expected at least 2 levels of at least 1 "
-            f"channel, found {list(filters)}."
-        )
-    if len(dropout) > stages:
-        faults.append(
-            f"network.dropout: expected at most {stages} rates (one per hidden "
-            f"stage: 2 x {levels} levels - 1), found {len(dropout)}; remove "
-            f"{len(dropout) - stages}."
-        )
-    if faults:
-        raise InputError(*faults)
-    return [0.0] * (stages - len(dropout)) + [float(rate) for rate in dropout]

@@ -1,19 +1,15 @@
 """A run folder -> its declaration and its trained networks.
 
-In: `<run_dir>/config.yaml` and `<run_dir>/student|teacher.weights.h5`, both
-written by training. Out: `LoadedRun`, `keras.Model`.
+In: `config.yaml` and the weights, both written by training.
+Out: `LoadedRun`, `keras.Model`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import h5py
 import keras
 
 from tfpartial.config import Experiment, load_experiment
@@ -21,13 +17,11 @@ from tfpartial.config.cross_checks import label_space_of
 from tfpartial.errors import InputError
 from tfpartial.files.safe_reading import file_hash
 from tfpartial.labels import LabelSpace
-from tfpartial.models import build_network
-
-Which = Literal["student", "teacher"]
-# HDF5 does not notice a changed bit in its arrays.
-_HASH_ATTRIBUTE = "sha256_of_values"
-# What HDF5 writes beside the values of an array: more than was ever seen.
-_BYTES_PER_ARRAY = 8192
+from tfpartial.models.build import build_network, check_logits
+from tfpartial.models.registry import is_foreign
+from tfpartial.runs.run_dir import RunDir, Which, config_of_run
+from tfpartial.runs.weights import read_weights
+from tfpartial.types import Shape3
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class LoadedRun:
     run_dir: Path
 
     @property
-    def window_shape(self) -> tuple[int, int, int]:
+    def window_shape(self) -> Shape3:
         """The declared window, else the training patch, in voxels."""
         experiment = self.experiment
         return experiment.predict.window_shape or experiment.fit.patch_shape
@@ -56,7 +50,7 @@ class LoadedRun:
         Raises:
             InputError: it does not exist.
         """
-        path = self.run_dir / f"{which}.weights.h5"
+        path = RunDir(self.run_dir).weights(which)
         if path.is_file():
             return path
         written = sorted(p.name for p in self.run_dir.glob("*.weights.h5"))
@@ -76,76 +70,54 @@ class LoadedRun:
         return file_hash(self.weights_path(which))
 
 
-def load_run(run_dir: str | Path) -> LoadedRun:
+def load_run(
+    run_dir: str | Path,
+    overrides: Sequence[str] = (),
+    trust_code: bool = False,
+) -> LoadedRun:
     """Read what a run declared.
 
+    Args:
+        run_dir: the folder that fit made, wherever it lies now.
+        overrides: `field=value`, such as predict.overlap=0.25.
+        trust_code: whether a network from outside this package may be
+            imported.
+
     Raises:
-        InputError: the folder is not a run, or its config has faults.
+        InputError: the folder is not a run, its config has faults, or it
+            needs code that is not trusted.
     """
-    run_dir = Path(run_dir)
-    config = run_dir / "config.yaml"
-    if not config.is_file():
-        raise InputError(
-            f"{run_dir}: expected a run folder with config.yaml, found "
-            f"{'none in it' if run_dir.is_dir() else 'no such folder'}. "
-            f"Run fit first, or name the run_dir of a finished fit."
-        )
-    experiment = load_experiment(config)
-    return LoadedRun(experiment, label_space_of(experiment), run_dir)
+    experiment = load_experiment(
+        config_of_run(run_dir),
+        overrides,
+        replaced={"run_dir": str(run_dir)},
+        trust_code=trust_code,
+    )
+    return LoadedRun(experiment, label_space_of(experiment), Path(run_dir))
 
 
 def network_of(experiment: Experiment, name: str) -> keras.Model:
-    """Build the declared network under a name (prefix of its layers)."""
-    sizes = experiment.network.model_dump()
-    return build_network(
-        sizes.pop("name"),
-        num_labels=label_space_of(experiment).num_labels,
-        seed=experiment.seed,
-        model_name=name,
-        **sizes,
-    )
-
-
-def write_weights(network: keras.Model, run_dir: Path, name: str) -> None:
-    """Write `<name>.weights.h5` beside its place, then rename it there.
-
-    A hash of the values goes into the file, for `load_network`.
-    """
-    beside = run_dir / f".{name}.tmp.weights.h5"
-    try:
-        _try_space(beside, network)
-        network.save_weights(beside, overwrite=True)
-        with h5py.File(beside, "r+") as file:
-            file.attrs[_HASH_ATTRIBUTE] = hash_of_values(network)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(beside, run_dir / f"{name}.weights.h5")
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _try_space(path: Path, network: keras.Model) -> None:
-    """Fill the space that the file will need, so that a lack of it is said.
-
-    HDF5 does not survive a full disk: it ends the process when it closes the
-    file that it could not write.
+    """Build the declared network under a name (prefix of its layers).
 
     Raises:
-        OSError: there is not enough space, or files may not be that large.
+        InputError: its code is not trusted; it does not return what it must.
     """
-    values = network.get_weights()
-    size = sum(array.nbytes for array in values)
-    with path.open("wb") as file:
-        file.write(bytes(size + _BYTES_PER_ARRAY * len(values)))
-
-
-def hash_of_values(network: keras.Model) -> str:
-    """Return the sha256 of all weights, in order, as hex."""
-    digest = hashlib.sha256()
-    for values in network.get_weights():
-        digest.update(f"{values.dtype}{values.shape}".encode())
-        digest.update(values.tobytes())
-    return digest.hexdigest()
+    declared, num_labels = (
+        experiment.network,
+        label_space_of(experiment).num_labels,
+    )
+    network = build_network(
+        declared.name,
+        num_labels=num_labels,
+        seed=experiment.seed,
+        model_name=name,
+        trust_code=declared.trust_code,
+        **declared.sizes,
+    )
+    if is_foreign(declared.name):
+        patch_shape = experiment.fit.patch_shape
+        check_logits(network, num_labels, patch_shape, declared.name)
+    return network
 
 
 def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
@@ -153,33 +125,14 @@ def load_network(run: LoadedRun, which: Which = "student") -> keras.Model:
 
     Raises:
         InputError: the weights are missing, damaged, or belong to another
-            network.
+            network; see also `network_of`.
     """
     path = run.weights_path(which)
     network = network_of(run.experiment, which)
-    try:
-        with warnings.catch_warnings():
-            # Keras only warns where a layer finds no weights in the file.
-            warnings.simplefilter("error", UserWarning)
-            network.load_weights(path)
-        with h5py.File(path) as file:
-            expected = file.attrs.get(_HASH_ATTRIBUTE)  # none: an older file
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged HDF5 raises nearly anything
-        raise InputError(
-            f"{path}: these weights do not fit: expected those of the network "
-            f"that {run.run_dir / 'config.yaml'} declares "
-            f"({run.experiment.network.name}, {run.space.num_labels} labels), "
-            f"found others: {str(error).rstrip('.')}. Restore the config or "
-            f"the weights of the run, or train again."
-        ) from error
-    found = hash_of_values(network)
-    if expected is not None and str(expected) != found:
-        raise InputError(
-            f"{path}: damaged: expected weights of sha256 {str(expected):.12}, "
-            f"found {found:.12}. Bring the file back from a backup; or remove "
-            f"the newest folder in {run.run_dir / 'checkpoints'} and call fit "
-            f"again, which repeats the last epoch and writes the file anew."
-        )
+    read_weights(
+        network,
+        path,
+        f"{RunDir(run.run_dir).config} declares "
+        f"({run.experiment.network.name}, {run.space.num_labels} labels)",
+    )
     return network

@@ -1,139 +1,56 @@
-"""The run directory: says what it is, and belongs to one experiment."""
+"""Where the things of a run lie."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from pydantic import ValidationError
+from tfpartial.errors import InputError
 
-from tfpartial.config import Experiment, write_resolved
-from tfpartial.config.training_identity import FREE_FIELDS
-from tfpartial.errors import InputError, shown
-from tfpartial.files.safe_reading import file_hash, read_json, read_yaml
-from tfpartial.files.whole_file import write_whole
-from tfpartial.records.store import RecordStore
-from tfpartial.runs.checkpoint_files import newest_first
+Which = Literal["student", "teacher"]
 
 
-def claim_run_dir(
-    experiment: Experiment,
-    stores: dict[str, RecordStore],
-    run_dir: Path,
-    description: dict[str, Any],
-) -> None:
-    """Write what the run is, or check that the directory holds this run.
+class RunDir:
+    """Names everything in a run directory.
+
+    Attributes:
+        path: the directory.
+        config: every field of the experiment, YAML.
+        about: what began the run and what went on with it, JSON.
+        splits: who trained and who did not; `build.splits.file` takes it.
+        metrics: an entry per epoch, JSON.
+        validation: an entry per epoch with whole-scan validation, JSON.
+        checkpoints: a folder for each, see `checkpoint_files`.
+        tensorboard: event files.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Name what is, or will be, below a folder."""
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.about = self.path / "run.json"
+        self.splits = self.path / "splits.json"
+        self.metrics = self.path / "metrics.json"
+        self.validation = self.path / "validation.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.tensorboard = self.path / "tensorboard"
+
+    def weights(self, which: str) -> Path:
+        """Return the weights file of a network, such as "student"."""
+        return self.path / f"{which}.weights.h5"
+
+
+def config_of_run(run_dir: str | Path) -> Path:
+    """Return the config of a run.
 
     Raises:
-        InputError: another experiment, or other records, made the directory;
-            or what it says about itself cannot be read.
+        InputError: the folder is not a run.
     """
-    records_dir = Path(experiment.records_dir)
-    description |= {
-        "seed": experiment.seed,
-        "manifest_sha256": _sha256(records_dir / "manifest.json"),
-        "records_sha256": hash_of_records(stores),
-    }
-    config, about = run_dir / "config.yaml", run_dir / "run.json"
-    if newest_first(run_dir) and not config.exists():
+    files = RunDir(run_dir)
+    if not files.config.is_file():
         raise InputError(
-            f"{config}: expected what the checkpoints beside it are of, found "
-            f"none. Restore it, or choose another run_dir."
+            f"{files.path}: expected a run folder with {files.config.name}, "
+            f"found {'none in it' if files.path.is_dir() else 'no such folder'}"
+            f". Run fit first, or name the run_dir of a finished fit."
         )
-    if config.exists():
-        remedy = "Restore it, or choose another run_dir."
-        before = _with_defaults(read_yaml(config, "a run's config", remedy))
-        now = experiment.model_dump(mode="json")
-        differing = _differences(before, now)
-        earlier = read_json(about, "what began the run (JSON)", remedy)
-        calls = earlier.get("resumed", []) if isinstance(earlier, dict) else 0
-        if not isinstance(calls, list):
-            raise InputError(
-                f"{about}: expected what began the run, and a list of the "
-                f"calls that went on, found {shown(earlier)}. {remedy}"
-            )
-        if earlier.get("records_sha256") != description["records_sha256"]:
-            differing.append("its records (they were built anew since)")
-        if differing:
-            raise InputError(
-                f"{run_dir}: expected a run of this experiment, found one of "
-                f"another; it differs in {', '.join(differing)}. Choose "
-                f"another run_dir, or remove this one."
-            )
-        # What began the run stays on top; later calls are listed below it.
-        description = earlier | {"resumed": [*calls, description]}
-    run_dir.mkdir(parents=True, exist_ok=True)
-    write_whole(about, json.dumps(description, indent=1))
-    if not config.exists():
-        # The splits file of the config may be gone when the run is repeated.
-        text = json.dumps(_splits_of(stores), indent=1)
-        write_whole(run_dir / "splits.json", text)
-        write_resolved(experiment, config)
-
-
-def hash_of_records(stores: dict[str, RecordStore]) -> dict[str, str]:
-    """Return database -> sha256 of its list of cases: it names the records."""
-    return {
-        name: _sha256(store.folder / "cases.json")
-        for name, store in stores.items()
-    }
-
-
-def _splits_of(
-    stores: dict[str, RecordStore],
-) -> dict[str, dict[str, list[str]]]:
-    """Return what `build.splits.file` takes: who trained, who did not."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for name, store in stores.items():
-        for case in store.cases:
-            splits = found.setdefault(name, {})
-            splits.setdefault(case.split, []).append(case.case)
-    return found
-
-
-def _with_defaults(declared: Any) -> Any:
-    """Return what a run declared, fields it did not know yet at their default.
-
-    A new field whose default is what the program did before changes no run.
-    """
-    try:
-        return Experiment.model_validate(declared).model_dump(mode="json")
-    except ValidationError:
-        return declared  # of another version: the difference will be named
-
-
-def _sha256(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(
-            f"{path}: expected a file of the records, found none. Build the "
-            f"records again."
-        )
-    return file_hash(path)
-
-
-def _differences(
-    before: Any, now: Any, path: tuple[str, ...] = ()
-) -> list[str]:
-    """Dotted names of the fields in which two resolved configs differ."""
-    if path in FREE_FIELDS or before == now:
-        return []
-    if _same_length(before, now):  # the items of a list share its name
-        pairs = zip(before, now, strict=True)
-        found = [_differences(b, n, path) for b, n in pairs]
-        return list(dict.fromkeys(name for names in found for name in names))
-    if not (isinstance(before, dict) and isinstance(now, dict)):
-        return [".".join(path) or "its config"]
-    names = list(dict.fromkeys([*before, *now]))
-    return [
-        difference
-        for name in names
-        for difference in _differences(
-            before.get(name), now.get(name), (*path, name)
-        )
-    ]
-
-
-def _same_length(before: Any, now: Any) -> bool:
-    both = isinstance(before, list) and isinstance(now, list)
-    return both and len(before) == len(now)
+    return files.config

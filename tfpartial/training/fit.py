@@ -22,9 +22,9 @@ from tfpartial.files.folder_lock import folder_lock
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
 from tfpartial.records.store import RecordStore
+from tfpartial.runs.claim import claim_run_dir, hash_of_records
 from tfpartial.runs.history import History
 from tfpartial.runs.loaded_run import network_of
-from tfpartial.runs.run_dir import claim_run_dir, hash_of_records
 from tfpartial.training import schedules
 from tfpartial.training.callbacks.checkpoints import Checkpoints
 from tfpartial.training.callbacks.run_progress import RunProgress

@@ -10,6 +10,7 @@ from pathlib import Path
 from tfpartial.comparison.declare import Comparison
 from tfpartial.comparison.plan import Run
 from tfpartial.config import Experiment
+from tfpartial.models.registry import is_foreign
 
 PROGRAM = (sys.executable, "-m", "tfpartial.cli.main")
 
@@ -24,11 +25,14 @@ def commands_of(
         comparison: split and databases to evaluate, strategy.
         config: file with the run's experiment.
     """
+    # Who loaded the comparison trusted the code that its network needs.
+    foreign = is_foreign(run.experiment.network.name)
+    trust = ["--trust_code"] if foreign else []
     if run.source is not None:
         yield (
             "pseudo-label",
             [
-                *PROGRAM, "pseudo-label", "--config", str(config),
+                *PROGRAM, "pseudo-label", "--config", str(config), *trust,
                 "--run_dir", str(run.source.folder),
                 "--target_records_dir", run.experiment.records_dir,
                 "--databases", *comparison.partial,
@@ -41,7 +45,7 @@ def commands_of(
         "fit",
         [
             *PROGRAM, "fit", "--config", str(config),
-            "--strategy", comparison.strategy,
+            "--strategy", comparison.strategy, *trust,
         ],
     )  # fmt: skip
     # A run keeps the config it was begun with; how it is used may change.
@@ -53,7 +57,7 @@ def commands_of(
             "--predictions_dir", str(run.predictions(network)),
             *settings, f"predict.network={network}",
         ]  # fmt: skip
-        yield f"predict {network}", [*PROGRAM, "predict", *common]
+        yield f"predict {network}", [*PROGRAM, "predict", *common, *trust]
         yield f"evaluate {network}", [*PROGRAM, "evaluate", *common]
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfpartial.errors import InputError
 from tfpartial.runs import checkpoint_files as files
-from tfpartial.runs.loaded_run import write_weights
+from tfpartial.runs.weights import write_weights
 from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
 
 log = logging.getLogger(__name__)
