@@ -30,6 +30,7 @@ from tfpartial.metrics.groups import stored_names
 from tfpartial.reporting.figures import write_overlay
 from tfpartial.reporting.tables import dice_table
 from tfpartial.runs.loaded_run import load_run
+from tfpartial.runs.run_dir import RunDir
 from tfpartial.scans import (
     Volume,
     read_labels,
