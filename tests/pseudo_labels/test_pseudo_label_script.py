@@ -17,25 +17,26 @@ from tfpartial.config import write_resolved
 from tfpartial.inference.sliding_window import sliding_window_labels
 from tfpartial.records.store import RecordStore
 from tfpartial.runs.loaded_run import load_network, network_of
+from tfpartial.runs.weights import write_weights
 from tfpartial.scans import normalise
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def write_weights(run, which, seed):
+def write_random_weights(run, which, seed):
     """Large random weights, so that every label is predicted somewhere."""
     random = np.random.default_rng(seed)
     network = network_of(run.experiment, which)
     network.set_weights(
         [random.normal(0, 1, w.shape) for w in network.get_weights()]
     )
-    network.save_weights(run.run_dir / f"{which}.weights.h5")
+    write_weights(network, run.run_dir, which)
 
 
 def test_script_writes_what_the_network_predicts(experiment, tmp_path):
     run = write_run(tmp_path / "sl1", experiment)
-    write_weights(run, "student", 0)
-    write_weights(run, "teacher", 1)
+    write_random_weights(run, "student", 0)
+    write_random_weights(run, "teacher", 1)
     write_resolved(experiment, tmp_path / "config.yaml")
     command = [
         sys.executable, str(REPOSITORY / "scripts" / "pseudo_label.py"),

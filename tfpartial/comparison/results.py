@@ -34,6 +34,7 @@ from tfpartial.evaluation.table import SCORES_FILE
 from tfpartial.files.safe_reading import read_json
 from tfpartial.files.whole_file import write_whole
 from tfpartial.metrics.groups import stored_names
+from tfpartial.runs.run_dir import RunDir
 from tfpartial.scans import Volume, read_labels, turn_prone
 
 
@@ -121,7 +122,7 @@ def _write_curves(
     curves: dict[str, list[tuple[int, float]]] = {}
     for system in comparison.systems:
         for run in (done.run for done in finished):
-            history = run.folder / "validation.json"
+            history = RunDir(run.folder).validation
             if system.name not in run.systems or not history.is_file():
                 continue
             points = read_curve_points(history, system.network)

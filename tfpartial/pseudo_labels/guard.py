@@ -26,6 +26,7 @@ from tfpartial.records.schema import CASES_FILE, TFDS_VERSION
 from tfpartial.records.store import RecordStore
 from tfpartial.runs.checkpoint_files import completed_epochs
 from tfpartial.runs.loaded_run import LoadedRun, file_hash
+from tfpartial.runs.run_dir import RunDir
 from tfpartial.training.records_check import check_records
 from tfrecords_builder.records_folder import (
     PSEUDO_LABELLED,
@@ -180,7 +181,7 @@ def trained_scans(
     Raises:
         InputError: a database's records are in neither place.
     """
-    about = run.run_dir / "run.json"
+    about = RunDir(run.run_dir).about
     remedy = (
         "Restore it, or train the run again: without it no test scan is known "
         "to be unseen."

@@ -13,6 +13,7 @@ import numpy as np
 from tfpartial.inference.sliding_window import sliding_window_labels
 from tfpartial.records.store import RecordStore
 from tfpartial.runs.history import History
+from tfpartial.runs.run_dir import RunDir
 from tfpartial.scans import normalise
 from tfpartial.training.callbacks.slices import slice_picture
 from tfpartial.training.callbacks.tensorboard_log import TensorBoardLog
@@ -159,7 +160,7 @@ class WholeScanValidation(keras.callbacks.Callback):
         self.scans = scans
         self.network = network
         self.log = log
-        self.history = History(run_dir / "validation.json")
+        self.history = History(RunDir(run_dir).validation)
         self.label_names = label_names
         self.hu_window = hu_window
         self.window_shape = window_shape
