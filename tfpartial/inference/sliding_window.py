@@ -287,14 +287,18 @@ def sliding_window_labels(
     Returns:
         (I, J, K) uint8 label indices.
     """
+    context = context_of(network)
+    given = [w + 2 * c for w, c in zip(window_shape, context, strict=True)]
+    # Not `output_shape`: a model that is a class of its own has none.
+    logits = network.compute_output_spec(keras.KerasTensor((1, *given, 1)))
     labels, _ = sliding_window(
         patch_function(network, tuple(window_shape)),
         image,
         window_shape,
         overlap,
-        int(network.output_shape[-1]),
+        int(logits.shape[-1]),
         windows_per_batch,
         float(image.min()) if fill is None else fill,
-        context_of(network),
+        context,
     )
     return labels
