@@ -128,6 +128,12 @@ def _check_systems(
     """Check what each system makes of the experiment, before hours of work."""
     rates = comparison.dropout.all_but_first_two
     with Faults() as faults:
+        if "dropout" not in experiment.network.sizes:
+            faults.add(
+                f"{path}: systems differ in the dropout of their network: "
+                f"expected a builder with the argument 'dropout', found "
+                f"'{experiment.network.name}', which has none. Add it."
+            )
         for system in comparison.systems:
             where = f"{path}: system '{system.name}'"
             try:

@@ -129,7 +129,8 @@ def system_experiment(
         base,
         seed=seed,
         sampling=_replace(base.sampling, **sampling),
-        network=_replace(base.network, dropout=dropout),
+        # How many rates there may be, the loading of a comparison checks.
+        network=base.network.model_copy(update={"dropout": dropout}),
         fit=_replace(base.fit, teacher=system.consistency),
         predict=_replace(base.predict, network=system.network),
     )

@@ -79,7 +79,8 @@ def override_experiment(
     with Faults() as faults:
         for override in overrides:
             apply_override(raw, override, faults)
-    changed = validated(Experiment, raw, path)
+    context = {"trust_code": experiment.network.trust_code or None}
+    changed = validate(Experiment, raw, path, context)
     check_meaning(changed, path)
     return changed
 
