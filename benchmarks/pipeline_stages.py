@@ -18,7 +18,7 @@ from scipy.ndimage import map_coordinates
 from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of
 from tfpartial.data import augment
-from tfpartial.data.augment import AugmentOptions
+from tfpartial.data.augment import Augmentation
 from tfpartial.data.patch_reader import PatchReader
 from tfpartial.data.patches import PatchSampler
 from tfpartial.data.pipeline import build_training_dataset
@@ -39,7 +39,8 @@ class Stages:
     def __init__(self, experiment: Experiment, batches: int) -> None:
         name = experiment.databases[0].name
         self._store = RecordStore(Path(experiment.records_dir), name)
-        self._options = AugmentOptions(**experiment.augment.model_dump())
+        amounts = experiment.augment.model_dump()
+        self._augmentation = Augmentation(amounts)
         self._window = experiment.preprocess.hu_window
         self._shape = experiment.fit.patch_shape
         self._seed = experiment.seed
@@ -51,7 +52,7 @@ class Stages:
         read: dict[str, Any] = {
             "space": label_space_of(experiment),
             "context_voxels": (0, 0, 0),
-            "augment": self._options,
+            "augment": amounts,
             "hu_window": self._window,
         }
         both: dict[str, Any] = {
@@ -159,9 +160,8 @@ class Stages:
             labels, np.floor(positions + 0.5), order=0, mode="grid-constant",
             cval=self._reader.num_stored_values - 1,
         )  # fmt: skip
-        changed = augment.change_intensity(
+        changed = self._augmentation.change_intensity(
             tf.constant(image.reshape(self._shape), tf.float32),
-            self._options,
             self._key(step, row),
         )
         return changed.numpy(), nearest.reshape(self._shape)
@@ -179,8 +179,7 @@ class Stages:
 
     def _affine(self, step: int, row: int) -> np.ndarray:
         key = self._key(step, row)
-        mirrored = augment.draw_mirror(self._options, key)
-        return augment.draw_affine(self._options, key, mirrored).numpy()
+        return self._augmentation.draw_affine(key).numpy()
 
     def _load(self, number: int) -> tuple[np.ndarray, ...]:
         step, row = map(np.int64, self._rows[number])
@@ -215,4 +214,4 @@ class Stages:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         turned = augment.turn_image(image, matrix, centre, self._shape)
         nearest = augment.turn_labels(labels, matrix, centre, self._shape)
-        return augment.change_intensity(turned, self._options, key), nearest
+        return self._augmentation.change_intensity(turned, key), nearest

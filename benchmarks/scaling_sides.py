@@ -13,7 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import PatchReader
 from tfpartial.data.patches import PatchSampler
 from tfpartial.labels import Label, LabelSpace
@@ -41,7 +40,14 @@ def patches(records: Sequence[Path], size: int, count: int) -> Call:
         for number, folder in enumerate(records)
     }
     names = next(iter(stores.values())).label_names[1:]
-    shape, options = (size,) * 3, AugmentOptions(0.1, 0.1, 0.05, 10.0, 0.1)
+    shape = (size,) * 3
+    options = {
+        "intensity_shift_sd": 0.1,
+        "intensity_scale_sd": 0.1,
+        "noise_sd": 0.05,
+        "rotation_degrees": 10.0,
+        "scale_range": 0.1,
+    }
     common: dict[str, Any] = {
         "supervision": {}, "patch_shape": shape, "seed": 0,
     }  # fmt: skip

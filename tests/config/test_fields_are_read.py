@@ -15,14 +15,14 @@ from tfpartial.config.database import CaseOverride, Database
 from tfpartial.config.experiment import Augment, LabelEntry
 from tfpartial.config.optimizer import AdamW, NesterovRMSprop
 from tfpartial.config.validate import models_in
-from tfpartial.data.augment import AugmentOptions
+from tfpartial.data.augment import AFFINE_STEPS, INTENSITY_STEPS
 from tfpartial.labels import Label
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Sections that are handed on whole, by keyword, and who receives them.
 HANDED_ON = {
     LabelEntry: {field.name for field in fields(Label)},
-    Augment: {field.name for field in fields(AugmentOptions)},
+    Augment: {step.field for step in (*AFFINE_STEPS, *INTENSITY_STEPS)},
 }
 # What a name or an attribute holds where no annotation says so.
 BY_NAME = {

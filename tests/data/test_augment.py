@@ -5,13 +5,28 @@ import pytest
 import tensorflow as tf
 from fake_store import SPACE
 
+from tfpartial.config.experiment import Augment
 from tfpartial.data import augment
-from tfpartial.data.augment import AugmentOptions
+from tfpartial.data.augment import (
+    AFFINE_STEPS,
+    INTENSITY_STEPS,
+    Augmentation,
+    is_mirrored,
+)
 from tfpartial.labels import background_candidates
 
 # float32 positions of up to 30 voxels carry 2e-6 voxels of rounding, times
 # neighbour differences of a few units.
 INTERPOLATION = 1e-4
+# A number that depends on all draws of a step; another is another training.
+DRAWN = {
+    "rotation_degrees": 0.230564,
+    "scale_range": 0.230498,
+    "mirror_probability": 0.210305,
+    "intensity_scale_sd": 0.235727,
+    "intensity_shift_sd": 0.232116,
+    "noise_sd": 0.198213,
+}
 
 
 def seed(row=0, step=0):
@@ -84,13 +99,11 @@ def test_the_identity_copies():
 
 
 def test_the_affine_is_a_rotation_within_limits_over_the_scale():
-    options = AugmentOptions(rotation_degrees=20.0, scale_range=0.25)
+    options = Augmentation({"rotation_degrees": 20.0, "scale_range": 0.25})
 
     @tf.function
     def draw(row):
-        return augment.draw_affine(
-            options, augment.row_seed(5, 0, row), tf.constant(False)
-        )
+        return options.draw_affine(augment.row_seed(5, 0, row))
 
     angles, scales, axes = [], [], []
     for row in range(200):
@@ -110,12 +123,13 @@ def test_the_affine_is_a_rotation_within_limits_over_the_scale():
 
 
 def test_a_mirror_is_composed_into_the_affine():
-    options = AugmentOptions(rotation_degrees=20.0)
+    turn = {"rotation_degrees": 20.0}
     plain, mirrored = (
-        np.asarray(augment.draw_affine(options, seed(), tf.constant(flag)))
-        for flag in (False, True)
+        np.asarray(Augmentation(turn | more).draw_affine(seed()))
+        for more in ({}, {"mirror_probability": 1.0})
     )
     np.testing.assert_array_equal(plain * [-1, 1, 1], mirrored)
+    assert [bool(is_mirrored(a)) for a in (plain, mirrored)] == [False, True]
     source = np.random.default_rng(0).normal(size=(20, 20, 20)).astype("f4")
     centre = np.full(3, 9.5, np.float32)
     one = augment.turn_image(source, plain, centre, (6, 5, 4))
@@ -124,10 +138,52 @@ def test_a_mirror_is_composed_into_the_affine():
 
 
 def test_mirror_share():
-    options = AugmentOptions(mirror_probability=0.3)
-    flags = [bool(augment.draw_mirror(options, seed(r))) for r in range(500)]
+    options = Augmentation({"mirror_probability": 0.3, "scale_range": 0.2})
+    flags = [
+        bool(is_mirrored(options.draw_affine(seed(r)))) for r in range(500)
+    ]
     assert abs(np.mean(flags) - 0.3) < 0.07
-    assert not augment.draw_mirror(AugmentOptions(), seed())
+    assert not is_mirrored(Augmentation({}).draw_affine(seed()))
+
+
+def test_what_is_off_leaves_a_patch_as_it_is():
+    off = Augmentation(dict.fromkeys(Augment.model_fields, 0.0))
+    image = tf.random.stateless_normal([3, 4, 5], [0, 0])
+    np.testing.assert_array_equal(off.draw_affine(seed()), np.eye(3))
+    np.testing.assert_array_equal(off.change_intensity(image, seed()), image)
+    assert (off.turns, off.moves) == (False, False)
+    mirror = Augmentation({"mirror_probability": 0.5})
+    assert (mirror.turns, mirror.moves) == (False, True)
+    assert Augmentation({"scale_range": 0.1}).turns
+
+
+def test_a_field_of_no_step_is_refused():
+    with pytest.raises(ValueError, match="noise"):
+        Augmentation({"noise": 0.1})
+
+
+def test_every_step_has_a_field_and_streams_of_its_own():
+    steps = [*AFFINE_STEPS, *INTENSITY_STEPS]
+    assert sorted(s.field for s in steps) == sorted(Augment.model_fields)
+    streams = [stream for step in steps for stream in step.streams]
+    assert len(set(streams)) == len(streams)
+
+
+@pytest.mark.parametrize(("field", "expected"), DRAWN.items())
+def test_draws_are_those_of_every_earlier_training(field, expected):
+    options = Augmentation({field: 0.5})
+    image = tf.reshape(tf.range(24, dtype=tf.float32), [2, 3, 4])
+    numbers = [
+        np.asarray(tf.reshape(values, [-1]))
+        for row in range(3)
+        for values in (
+            options.draw_affine(seed(row, 7)),
+            options.change_intensity(image, seed(row, 7)),
+        )
+    ]
+    together = np.concatenate(numbers)
+    weighted = np.mean(together * np.sin(np.arange(together.size)))
+    assert weighted == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_mirrored_left_organ_is_a_right_organ():
@@ -147,19 +203,17 @@ def test_a_mirrored_left_organ_is_a_right_organ():
     np.testing.assert_array_equal(kept, table)
 
 
+def changed(image, row=0, **amounts):
+    return Augmentation(amounts).change_intensity(image, seed(row))
+
+
 def test_intensity_by_hand():
     image = tf.constant([[[1.0, 2.0, 3.0]]])
-    same = augment.change_intensity(image, AugmentOptions(), seed())
-    np.testing.assert_array_equal(same, image)
-    shifted = augment.change_intensity(
-        image, AugmentOptions(intensity_shift_sd=0.5), seed()
-    )
+    shifted = changed(image, intensity_shift_sd=0.5)
     steps = np.asarray(shifted - image).ravel()
     assert steps[0] != 0
     np.testing.assert_allclose(steps, steps[0], atol=1e-6)
-    scaled = augment.change_intensity(
-        image, AugmentOptions(intensity_scale_sd=0.5), seed()
-    )
+    scaled = changed(image, intensity_scale_sd=0.5)
     ratios = np.asarray(scaled / image).ravel()
     assert ratios[0] != 1
     np.testing.assert_allclose(ratios, ratios[0], atol=1e-6)
@@ -167,28 +221,19 @@ def test_intensity_by_hand():
 
 def test_the_sds_are_the_sds():
     zeros = tf.zeros([24, 24, 24])
-    noise = np.asarray(
-        augment.change_intensity(zeros, AugmentOptions(noise_sd=0.2), seed())
-    )
+    noise = np.asarray(changed(zeros, noise_sd=0.2))
     assert abs(noise.std() - 0.2) < 0.005
     assert abs(noise.mean()) < 0.005
-    shift = AugmentOptions(intensity_shift_sd=0.3)
     values = [
-        float(
-            augment.change_intensity(zeros[:1, :1, :1], shift, seed(row))[
-                0, 0, 0
-            ]
-        )
+        float(changed(zeros[:1, :1, :1], row, intensity_shift_sd=0.3)[0, 0, 0])
         for row in range(400)
     ]
     assert abs(np.std(values) - 0.3) < 0.05
 
 
-def test_every_purpose_row_and_step_has_numbers_of_its_own():
+def test_every_row_and_step_has_numbers_of_its_own():
     drawn = {
-        float(augment._uniform([], seed(row, step), purpose, 0.0, 1.0))
-        for row, step, purpose in itertools.product(
-            range(3), range(3), range(7)
-        )
+        float(Augmentation({"scale_range": 0.5}).draw_affine(seed(r, s))[0, 0])
+        for r, s in itertools.product(range(5), range(5))
     }
-    assert len(drawn) == 3 * 3 * 7
+    assert len(drawn) == 25

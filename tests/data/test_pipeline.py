@@ -12,7 +12,6 @@ from fake_store import (
     sets,
 )
 
-from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import (
     PatchReader,
     count_stored_values,
@@ -23,8 +22,15 @@ from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.errors import InputError
 from tfpartial.scans import normalise
 
-ALL_ON = AugmentOptions(0.1, 0.1, 0.05, 15.0, 0.1, 0.5)
-OFF = AugmentOptions()
+ALL_ON = {
+    "intensity_shift_sd": 0.1,
+    "intensity_scale_sd": 0.1,
+    "noise_sd": 0.05,
+    "rotation_degrees": 15.0,
+    "scale_range": 0.1,
+    "mirror_probability": 0.5,
+}
+OFF: dict[str, float] = {}
 PATCH = (12, 10, 8)
 
 
@@ -164,7 +170,7 @@ def test_without_augmentation_a_patch_is_what_the_records_hold(context):
 
 def test_a_vanishing_turn_equals_the_exact_path():
     # The gather and the plain copy read the same voxels at the same places.
-    almost = AugmentOptions(rotation_degrees=1e-4)
+    almost = {"rotation_degrees": 1e-4}
     context = {"context_voxels": (3, 2, 1)}
     for turned, exact in zip(
         batches(3, augment=almost, **context),
@@ -180,8 +186,8 @@ def test_a_vanishing_turn_equals_the_exact_path():
 def test_a_mirror_reverses_i_and_swaps_the_label_axis(degrees):
     shared = {"context_voxels": (2, 2, 2)}
     turn = {"rotation_degrees": degrees}
-    plain = batches(3, augment=AugmentOptions(**turn), **shared)
-    mirror = AugmentOptions(mirror_probability=1.0, **turn)
+    plain = batches(3, augment=turn, **shared)
+    mirror = turn | {"mirror_probability": 1.0}
     permutation = SPACE.mirror_permutation()
     for one, other in zip(
         plain, batches(3, augment=mirror, **shared), strict=True
@@ -206,7 +212,7 @@ def test_the_mirrored_left_kidney_is_taught_as_the_right_one():
         1,
         stores={"a": store},
         label_share=1.0,
-        augment=AugmentOptions(mirror_probability=1.0),
+        augment={"mirror_probability": 1.0},
     )[0]
     for row in range(4):
         assert (batch["labels"][row] == 1).any()

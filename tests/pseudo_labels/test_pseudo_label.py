@@ -18,7 +18,6 @@ from tiny_records import SPACING_MM, tiny_scan, write_nifti
 from tfpartial.config import label_space_of
 from tfpartial.config.database import CaseOverride
 from tfpartial.config.experiment import Splits
-from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patches import PatchSampler
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.labels import candidate_table, resolved_labels
@@ -284,7 +283,7 @@ def test_naive_training_is_plain_cross_entropy(experiment, target):
         label_share=0.7,
         patch_shape=(8, 8, 8),
         context_voxels=(0, 0, 0),
-        augment=AugmentOptions(),
+        augment={},
         hu_window=(-200.0, 200.0),
         seed=0,
         start_step=0,

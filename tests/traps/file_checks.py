@@ -17,7 +17,6 @@ from tiny_records import SPACING_MM, tiny_experiment, tiny_scan, write_nifti
 
 from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of
-from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.databases import find_cases, read_case
 from tfpartial.errors import InputError
@@ -128,7 +127,7 @@ def _patches(
         label_share=0.5,
         patch_shape=(8, 8, 8),
         context_voxels=(0, 0, 0),
-        augment=AugmentOptions(),
+        augment={},
         hu_window=experiment.preprocess.hu_window,
         seed=0,
         start_step=0,

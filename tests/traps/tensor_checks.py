@@ -20,7 +20,6 @@ from training.networks import NAMES, batch, conv_network
 
 from tfpartial.config import Experiment
 from tfpartial.config.experiment import Predict, Preprocess
-from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.inference.predict import predict_scan
 from tfpartial.inference.sliding_window import finished_boxes
@@ -126,9 +125,10 @@ def check_augmentation_swaps_sides(folder: Path) -> None:
                 label_share=1.0,
                 patch_shape=PATCH,
                 context_voxels=(0, 0, 0),
-                augment=AugmentOptions(
-                    mirror_probability=1.0, rotation_degrees=degrees
-                ),
+                augment={
+                    "mirror_probability": 1.0,
+                    "rotation_degrees": degrees,
+                },
                 hu_window=(-200.0, 200.0),
                 seed=0,
                 start_step=0,

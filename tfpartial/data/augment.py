@@ -1,52 +1,180 @@
-"""Random changes of a patch: one affine, left/right mirror, intensities.
+"""Random changes of a patch: an affine, left/right mirror, intensities.
 
-In: a source region with labels, options, the stateless seed of a row.
+In: a source region with labels, amounts, the stateless seed of a row.
 Out: a patch with labels; the label axis of its tables mirrored where it is.
 
 Every number is drawn by `tf.random.stateless_*` (Philox, named so that no
 device chooses another algorithm) from a seed that belongs to (seed, step,
 row). Eager and graph, any number of readers: the same patch.
+
+To add a change: docs/extending/augmentation.md.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
-# What a number is drawn for; folded into the seed of the row. Append only:
-# a renumbering changes every training run.
-_AXIS, _ANGLE, _SCALE, _MIRROR, _SHIFT, _CONTRAST, _NOISE = range(7)
 _MAX_ROWS = 2**20
 
 
 @dataclass(frozen=True)
-class AugmentOptions:
-    """What may change, and how much.
+class Step:
+    """One random change of a patch.
 
     Attributes:
-        intensity_shift_sd: sd of what is added to a patch, in units of the
-            scan's intensity sd.
-        intensity_scale_sd: sd of the factor around 1.
-        noise_sd: sd of the noise added to each voxel.
-        rotation_degrees: largest angle, about an axis of any direction.
-        scale_range: structures become 1 - s to 1 + s times as large.
-        mirror_probability: of a left/right mirror.
+        field: of the section `augment`: how much it changes; 0 is never.
+        change: (affine or image, amount, *seeds) -> the same, changed.
+        streams: what is folded into the seed of a row, for each seed that
+            `change` takes; of no other step. Another number is another
+            training.
+        exact: of an affine: whether every voxel keeps its value.
     """
 
-    intensity_shift_sd: float = 0.0
-    intensity_scale_sd: float = 0.0
-    noise_sd: float = 0.0
-    rotation_degrees: float = 0.0
-    scale_range: float = 0.0
-    mirror_probability: float = 0.0
+    field: str
+    change: Callable[..., tf.Tensor]
+    streams: tuple[int, ...]
+    exact: bool = False
 
-    @property
-    def turns(self) -> bool:
-        """Whether patches are interpolated at all; if not, they are exact."""
-        return self.rotation_degrees > 0 or self.scale_range > 0
+    def apply(
+        self, values: tf.Tensor, amount: float, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Change an affine or image with the numbers of a row."""
+        seeds = (
+            tf.random.fold_in(seed, stream, alg="philox")
+            for stream in self.streams
+        )
+        return self.change(values, amount, *seeds)
+
+
+class Augmentation:
+    """The steps that are on, in order.
+
+    Attributes:
+        turns: whether patches are interpolated; if not, they are exact.
+        moves: whether patches are turned or mirrored at all.
+    """
+
+    def __init__(self, amounts: Mapping[str, float]) -> None:
+        """Take how much each step changes.
+
+        Args:
+            amounts: field of a step -> amount; default 0: never.
+
+        Raises:
+            ValueError: a field of no step.
+        """
+        known = {step.field for step in (*AFFINE_STEPS, *INTENSITY_STEPS)}
+        if not amounts.keys() <= known:
+            raise ValueError(
+                f"expected fields of {sorted(known)}, received "
+                f"{sorted(amounts.keys() - known)}"
+            )
+        self._affine, self._intensity = (
+            [(step, amounts[step.field])
+             for step in steps if amounts.get(step.field, 0)]
+            for steps in (AFFINE_STEPS, INTENSITY_STEPS)
+        )  # fmt: skip
+        self.turns = not all(step.exact for step, _ in self._affine)
+        self.moves = bool(self._affine)
+
+    def draw_affine(self, seed: tf.Tensor) -> tf.Tensor:
+        """Return the one affine of a row: all of its steps, composed.
+
+        Args:
+            seed: (2,) int64, of the row.
+
+        Returns:
+            (3, 3) float32 in mm: offset from the centre in the patch ->
+            offset in the scan.
+        """
+        affine = tf.eye(3)
+        for step, amount in self._affine:
+            affine = step.apply(affine, amount, seed)
+        return affine
+
+    def change_intensity(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """Change the intensities of a normalised patch.
+
+        Args:
+            image: (I, J, K) float32, normalised.
+            seed: (2,) int64, of the row.
+
+        Returns:
+            (I, J, K) float32.
+        """
+        for step, amount in self._intensity:
+            image = step.apply(image, amount, seed)
+        return image
+
+
+def is_mirrored(affine: tf.Tensor) -> tf.Tensor:
+    """Tell whether an affine makes a left organ a right one: det A < 0."""
+    return tf.linalg.det(affine) < 0
+
+
+def rotate(
+    affine: tf.Tensor, degrees: float, axis_seed: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """Rotate about an axis of any direction.
+
+    Formula:
+        A' = A R(axis, angle), angle uniform within +-degrees;
+        R = cos I + (1 - cos) a a^T + sin [a]x       (Rodrigues)
+    """
+    axis = tf.random.stateless_normal([3], axis_seed, alg="philox")
+    a = axis / tf.norm(axis)
+    limit = math.radians(degrees)
+    angle = _uniform(seed, -limit, limit)
+    cross = tf.stack([0.0, -a[2], a[1], a[2], 0.0, -a[0], -a[1], a[0], 0.0])
+    rotation = (
+        tf.cos(angle) * tf.eye(3)
+        + (1 - tf.cos(angle)) * a[:, None] * a[None]
+        + tf.sin(angle) * tf.reshape(cross, [3, 3])
+    )
+    return affine @ rotation
+
+
+def resize(affine: tf.Tensor, share: float, seed: tf.Tensor) -> tf.Tensor:
+    """Make structures 1 - share to 1 + share times as large: A' = A / s."""
+    return affine / _uniform(seed, 1 - share, 1 + share)
+
+
+def mirror(affine: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
+    """Exchange left and right: A' = A diag(-1, 1, 1), with a probability."""
+    mirrored = _uniform(seed, 0.0, 1.0) < probability
+    sides = tf.stack([tf.where(mirrored, -1.0, 1.0), 1.0, 1.0])
+    return affine * sides[None]
+
+
+def scale_intensity(image: tf.Tensor, sd: float, seed: tf.Tensor) -> tf.Tensor:
+    """Multiply by 1 + sd n, n ~ N(0, 1)."""
+    return image * (1 + sd * _normal(seed, []))
+
+
+def shift_intensity(image: tf.Tensor, sd: float, seed: tf.Tensor) -> tf.Tensor:
+    """Add sd n, n ~ N(0, 1), in units of the scan's intensity sd."""
+    return image + sd * _normal(seed, [])
+
+
+def add_noise(image: tf.Tensor, sd: float, seed: tf.Tensor) -> tf.Tensor:
+    """Add sd n to each voxel, n ~ N(0, 1)."""
+    return image + sd * _normal(seed, tf.shape(image))
+
+
+AFFINE_STEPS = (
+    Step("rotation_degrees", rotate, streams=(0, 1)),
+    Step("scale_range", resize, streams=(2,)),
+    Step("mirror_probability", mirror, streams=(3,), exact=True),
+)
+INTENSITY_STEPS = (
+    Step("intensity_scale_sd", scale_intensity, streams=(5,)),
+    Step("intensity_shift_sd", shift_intensity, streams=(4,)),
+    Step("noise_sd", add_noise, streams=(6,)),
+)
 
 
 def row_seed(seed: int, step: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
@@ -57,48 +185,6 @@ def row_seed(seed: int, step: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
     """
     place = tf.cast(step, tf.int64) * _MAX_ROWS + tf.cast(row, tf.int64)
     return tf.stack([tf.constant(seed, tf.int64), place])
-
-
-def draw_mirror(options: AugmentOptions, seed: tf.Tensor) -> tf.Tensor:
-    """Return a bool scalar: whether this row is mirrored left/right."""
-    share = _uniform([], seed, _MIRROR, 0.0, 1.0)
-    return share < options.mirror_probability
-
-
-def draw_affine(
-    options: AugmentOptions, seed: tf.Tensor, mirrored: tf.Tensor
-) -> tf.Tensor:
-    """Return the one affine of a row: rotation, scale and mirror composed.
-
-    Formula:
-        A = R(axis, angle) / scale * diag(m, 1, 1),  m = -1 where mirrored;
-        R = cos I + (1 - cos) a a^T + sin [a]x       (Rodrigues)
-
-    Args:
-        options: angle uniform within +-rotation_degrees, scale uniform within
-            1 +- scale_range, axis uniform over directions.
-        seed: (2,) int64, of the row.
-        mirrored: () bool.
-
-    Returns:
-        (3, 3) float32 in mm: offset from the centre in the patch -> offset
-        in the scan.
-    """
-    axis = tf.random.stateless_normal([3], _fold(seed, _AXIS), alg="philox")
-    a = axis / tf.norm(axis)
-    limit = math.radians(options.rotation_degrees)
-    angle = _uniform([], seed, _ANGLE, -limit, limit)
-    cross = tf.stack([0.0, -a[2], a[1], a[2], 0.0, -a[0], -a[1], a[0], 0.0])
-    rotation = (
-        tf.cos(angle) * tf.eye(3)
-        + (1 - tf.cos(angle)) * a[:, None] * a[None]
-        + tf.sin(angle) * tf.reshape(cross, [3, 3])
-    )
-    scale = _uniform(
-        [], seed, _SCALE, 1 - options.scale_range, 1 + options.scale_range
-    )
-    sides = tf.stack([tf.where(mirrored, -1.0, 1.0), 1.0, 1.0])
-    return rotation / scale * sides[None]
 
 
 def turn_image(
@@ -193,31 +279,6 @@ def mirror_labels(
     return tf.where(mirrored, tf.gather(table, permutation, axis=-1), table)
 
 
-def change_intensity(
-    image: tf.Tensor, options: AugmentOptions, seed: tf.Tensor
-) -> tf.Tensor:
-    """Scale, shift and add noise to a normalised patch.
-
-    Formula:
-        out = image * (1 + s_c n_1) + s_s n_2 + s_n n(voxel),  n ~ N(0, 1)
-
-    Args:
-        image: (I, J, K) float32, normalised.
-        options: the three sds; a 0 costs nothing and changes nothing.
-        seed: (2,) int64, of the row.
-
-    Returns:
-        (I, J, K) float32.
-    """
-    if options.intensity_scale_sd:
-        image *= 1 + options.intensity_scale_sd * _normal([], seed, _CONTRAST)
-    if options.intensity_shift_sd:
-        image += options.intensity_shift_sd * _normal([], seed, _SHIFT)
-    if options.noise_sd:
-        image += options.noise_sd * _normal(tf.shape(image), seed, _NOISE)
-    return image
-
-
 def _positions(
     matrix: tf.Tensor, centre: tf.Tensor, shape: Sequence[int]
 ) -> list[tf.Tensor]:
@@ -234,19 +295,9 @@ def _positions(
     return positions
 
 
-def _fold(seed: tf.Tensor, purpose: int) -> tf.Tensor:
-    return tf.random.fold_in(seed, purpose, alg="philox")
+def _normal(seed: tf.Tensor, shape: Sequence[int] | tf.Tensor) -> tf.Tensor:
+    return tf.random.stateless_normal(shape, seed, alg="philox")
 
 
-def _normal(
-    shape: Sequence[int] | tf.Tensor, seed: tf.Tensor, purpose: int
-) -> tf.Tensor:
-    return tf.random.stateless_normal(shape, _fold(seed, purpose), alg="philox")
-
-
-def _uniform(
-    shape: Sequence[int], seed: tf.Tensor, purpose: int, low: float, high: float
-) -> tf.Tensor:
-    return tf.random.stateless_uniform(
-        shape, _fold(seed, purpose), low, high, alg="philox"
-    )
+def _uniform(seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    return tf.random.stateless_uniform([], seed, low, high, alg="philox")

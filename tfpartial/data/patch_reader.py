@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfpartial.data import augment as augmentation
 from tfpartial.data import shutdown
-from tfpartial.data.augment import AugmentOptions
+from tfpartial.data.augment import Augmentation
 from tfpartial.data.patch_box import source_box
 from tfpartial.data.patches import PatchSampler
 from tfpartial.errors import InputError
@@ -64,7 +64,7 @@ class PatchReader:
         supervision: database -> how its labels are used.
         patch_shape: of the labels.
         context_voxels: of the image, on each side.
-        augment: what may change.
+        augment: field of an `augment.Step` -> how much it changes.
         hu_window: clip limits, HU.
         seed: of the run.
 
@@ -82,7 +82,7 @@ class PatchReader:
         supervision: Mapping[str, Supervision],
         patch_shape: Shape3,
         context_voxels: Shape3,
-        augment: AugmentOptions,
+        augment: Mapping[str, float],
         hu_window: tuple[float, float],
         seed: int,
     ) -> None:
@@ -92,7 +92,7 @@ class PatchReader:
         self._patch_shape = np.asarray(patch_shape, np.int64)
         self._context = np.asarray(context_voxels, np.int64)
         self._image_shape = self._patch_shape + 2 * self._context
-        self._augment = augment
+        self._augment = Augmentation(augment)
         self._hu_window = hu_window
         self._seed = seed
         self._permutation = space.mirror_permutation()
@@ -101,14 +101,13 @@ class PatchReader:
 
     def load(self, step: tf.Tensor, row: tf.Tensor) -> Row:
         """Return the unbatched tensors of one row of one step."""
-        options = self._augment
         seed = augmentation.row_seed(self._seed, step, row)
-        mirrored = augmentation.draw_mirror(options, seed)
-        affine = augmentation.draw_affine(options, seed, mirrored)
+        affine = self._augment.draw_affine(seed)
+        mirrored = augmentation.is_mirrored(affine)
         image, labels, matrix, centre, *tables = tf.numpy_function(
             self._begin, (step, row, affine), _READ, stateful=False
         )
-        if options.turns:
+        if self._augment.turns:
             image.set_shape([None] * 3)
             labels.set_shape([None] * 3)
             image = augmentation.turn_image(
@@ -117,10 +116,10 @@ class PatchReader:
             labels = augmentation.turn_labels(
                 labels, matrix, centre, self._patch_shape.tolist()
             )
-        elif options.mirror_probability:
+        elif self._augment.moves:
             image = tf.where(mirrored, image[::-1], image)
             labels = tf.where(mirrored, labels[::-1], labels)
-        image = augmentation.change_intensity(image, options, seed)
+        image = self._augment.change_intensity(image, seed)
         # The corners make it wait for the whole patch.
         row = tf.ensure_shape(
             tf.numpy_function(
@@ -141,10 +140,10 @@ class PatchReader:
         Args:
             step: () int64.
             row: () int64.
-            affine: (3, 3) float32 in mm, see `draw_affine`.
+            affine: (3, 3) float32 in mm, see `Augmentation.draw_affine`.
 
         Returns:
-            Arrays as listed in `_READ`. Without rotation and scale the
+            Arrays as listed in `_READ`. Where no step interpolates, the
             regions are the patches themselves.
         """
         place = self._sampler.draw(int(step), int(row))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import PatchReader, Row
 from tfpartial.data.patches import PatchSampler
 from tfpartial.labels import Balance, LabelSpace, Supervision
@@ -35,7 +34,7 @@ def build_training_dataset(
     label_share: float,
     patch_shape: Shape3,
     context_voxels: Shape3,
-    augment: AugmentOptions,
+    augment: Mapping[str, float],
     hu_window: tuple[float, float],
     seed: int,
     start_step: int,
@@ -53,7 +52,7 @@ def build_training_dataset(
         label_share: share of the patches drawn by a stored value.
         patch_shape: (i, j, k) voxels of the labels.
         context_voxels: voxels the image is larger by on *each side*.
-        augment: what may change.
+        augment: field of an `augment.Step` -> how much it changes; default 0.
         hu_window: clip limits of the intensities, HU.
         seed: of the run.
         start_step: step of the first element.

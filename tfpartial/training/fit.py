@@ -14,7 +14,6 @@ import tensorflow as tf
 from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of, trained_databases
 from tfpartial.config.training_identity import deciding_fields
-from tfpartial.data.augment import AugmentOptions
 from tfpartial.data.patch_reader import take_input_error
 from tfpartial.data.pipeline import build_training_dataset
 from tfpartial.errors import InputError
@@ -221,7 +220,7 @@ def _distributed(
             label_share=sampling.label_share,
             patch_shape=options.patch_shape,
             context_voxels=context_of(network),
-            augment=AugmentOptions(**experiment.augment.model_dump()),
+            augment=experiment.augment.model_dump(),
             hu_window=experiment.preprocess.hu_window,
             seed=experiment.seed,
             start_step=step,
