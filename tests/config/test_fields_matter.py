@@ -198,7 +198,7 @@ def evaluation(experiment: Experiment) -> object:
         patch.setattr(evaluate, "cases_of_split", lambda *_: [case])
         patch.setattr(evaluate, "find_predictions", find)
         patch.setattr(evaluate, "leftover_warnings", lambda *_: [])
-        patch.setattr(evaluate, "_run", remember)
+        patch.setattr(evaluate, "_score_all", remember)
         patch.setattr(evaluate, "write_evaluation", lambda *_: None)
         evaluate.evaluate_predictions(experiment, "nowhere")
     return asked
