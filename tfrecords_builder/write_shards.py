@@ -11,10 +11,10 @@ Hence it is known while writing where each record lies.
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ from tfpartial.records.schema import (
 )
 
 _HEADER_BYTES = 12
-_FOOTER_BYTES = 4
-# A file is closed once it is as large as this.
-_SHARD_BYTES = 256 * 2**20
+_EXTRA_BYTES = 16  # header and footer
+# A shard holds whole scans, and takes no other once it has so many voxels:
+# up to one byte each on disk.
+_SHARD_VOXELS = 2**28
 # CT shrinks by 4 % more with TFDS' level 6, which takes 2 to 4 times as long
 # to write and up to a third longer to read.
 _COMPRESSION_LEVEL = 1
@@ -60,97 +61,83 @@ def write_shards(
     Returns:
         Number of records.
     """
-    shards = _Shards(folder, declared["database"])
+    template = tfds.core.ShardedFileTemplate(
+        folder, dataset_name=declared["database"], filetype_suffix="tfrecord"
+    )
     rows: list[dict[str, Any]] = []
-    cases = zip(declared["cases"], scan_files, strict=True)
-    with ThreadPoolExecutor(workers) as pool, closing(shards):
-        for number, (case, scan_file) in enumerate(cases):
-            for raw, row in _records(declared, case, scan_file, pool):
-                shard, offset = shards.write(case["split"], raw)
-                row |= {"case": number, "shard": shard}
-                rows.append(row | {"payload": row["payload"] + [offset, 0]})
-            written()
-    write_index(folder / INDEX_FILE, rows, shards.name_files())
-    declaration = declared["declaration"]
+    names: list[str] = []
+    split_infos = []
+    with ThreadPoolExecutor(workers) as pool:
+        for split, groups in _cases_of_shards(declared["cases"]).items():
+            files = template.replace(split=split)
+            lengths, num_bytes = [], 0
+            named = zip(
+                files.sharded_filenames(len(groups)), groups, strict=True
+            )
+            for name, numbers in named:
+                scans = {number: scan_files[number] for number in numbers}
+                records = _records(declared, scans, pool, written)
+                added = _write_shard(folder / name, records)
+                rows += [row | {"shard": len(names)} for row in added]
+                names.append(name)
+                lengths.append(len(added))
+                num_bytes += sum(row["length"] for row in added)
+            info = tfds.core.SplitInfo(split, lengths, num_bytes, files)
+            split_infos.append(info)
+    write_index(folder / INDEX_FILE, rows, names)
+    _write_metadata(folder, declared, split_infos)
+    return len(rows)
+
+
+def _cases_of_shards(
+    cases: Sequence[Mapping[str, Any]],
+) -> dict[str, list[list[int]]]:
+    """Return the case numbers of each shard of each split, in order."""
+    shards: dict[str, list[list[int]]] = {}
+    room = 0
+    for number, case in enumerate(cases):
+        groups = shards.setdefault(case["split"], [])
+        if not groups or room <= 0:
+            groups.append([])
+            room = _SHARD_VOXELS
+        groups[-1].append(number)
+        room -= math.prod(case["scan_shape"])
+    return shards
+
+
+def _write_shard(
+    path: Path, records: Iterable[tuple[bytes, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Write a file of records; return its rows of the index, but "shard"."""
+    rows = []
+    end = 0
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for raw, row in records:
+            writer.write(raw)
+            payload = row["payload"] + [end + _HEADER_BYTES, 0]
+            rows.append(row | {"payload": payload, "length": len(raw)})
+            end += len(raw) + _EXTRA_BYTES
+    return rows
+
+
+def _write_metadata(
+    folder: Path, declared: Mapping[str, Any], split_infos: Sequence[Any]
+) -> None:
+    """Describe the shards for TFDS."""
     tfds.folder_dataset.write_metadata(
         data_dir=folder,
         features=features(len(declared["stored_value_labels"][0])),
-        split_infos=shards.split_infos(),
+        split_infos=split_infos,
         version=TFDS_VERSION,
         check_data=False,
         description=(
             f"CT blocks of database '{declared['database']}' with the labels "
             "that its protocol annotates. Research use only."
         ),
-        citation=declaration["citation"],
-        license=declaration["licence"],
+        citation=declared["declaration"]["citation"],
+        license=declared["declaration"]["licence"],
         disable_shuffling=True,
     )
-    return len(rows)
-
-
-class _Shards:
-    """TFRecord files that are filled one after another, split by split.
-
-    A file's name says how many its split has, so it is named at the end.
-    """
-
-    def __init__(self, folder: Path, database: str) -> None:
-        self._template = tfds.core.ShardedFileTemplate(
-            folder, dataset_name=database, filetype_suffix="tfrecord"
-        )
-        self._lengths: dict[str, list[int]] = {}  # records of each file
-        self._bytes: dict[str, int] = {}  # of the records
-        self._files: list[Path] = []
-        self._writer: Any = None
-        self._end = 0
-
-    def close(self) -> None:
-        """Close the last file."""
-        if self._writer is not None:
-            self._writer.close()
-
-    def write(self, split: str, raw: bytes) -> tuple[int, int]:
-        """Append a record; return the number of its file, and its offset."""
-        if split not in self._lengths or self._end >= _SHARD_BYTES:
-            self._open(split)
-        self._writer.write(raw)
-        offset = self._end + _HEADER_BYTES
-        self._end = offset + len(raw) + _FOOTER_BYTES
-        self._lengths[split][-1] += 1
-        self._bytes[split] += len(raw)
-        return len(self._files) - 1, offset
-
-    def _open(self, split: str) -> None:
-        self.close()
-        path = self._template.data_dir / f"{len(self._files)}.part"
-        self._writer = tf.io.TFRecordWriter(str(path))
-        self._files.append(path)
-        self._lengths.setdefault(split, []).append(0)
-        self._bytes.setdefault(split, 0)
-        self._end = 0
-
-    def name_files(self) -> list[str]:
-        """Give each closed file its name; return the names in order."""
-        names = []
-        for split, lengths in self._lengths.items():
-            template = self._template.replace(split=split)
-            names += template.sharded_filenames(len(lengths))
-        for path, name in zip(self._files, names, strict=True):
-            path.rename(path.with_name(name))
-        return names
-
-    def split_infos(self) -> list[Any]:
-        """Return the `tfds.core.SplitInfo` of each split."""
-        return [
-            tfds.core.SplitInfo(
-                name=split,
-                shard_lengths=lengths,
-                num_bytes=self._bytes[split],
-                filename_template=self._template.replace(split=split),
-            )
-            for split, lengths in self._lengths.items()
-        ]
 
 
 def features(num_words: int) -> tfds.features.FeaturesDict:
@@ -178,24 +165,32 @@ def features(num_words: int) -> tfds.features.FeaturesDict:
 
 def _records(
     declared: Mapping[str, Any],
-    case: Mapping[str, Any],
-    scan_file: Path,
+    scan_files: Mapping[int, Path],
     pool: Executor,
+    written: Callable[[], object],
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Yield each record of a scan, in C order of position, and its index."""
-    with np.load(scan_file) as scan:
-        image, labels = scan["image"], scan["labels"]
-    of_block = partial(
-        _record,
-        fields_of_case(declared, case),
-        image,
-        labels,
-        declared["block_shape"],
-        len(declared["stored_value_labels"]),
-    )
-    # zlib releases the GIL: the blocks are compressed side by side.
-    positions = block_positions(case["scan_shape"], declared["block_shape"])
-    yield from pool.map(of_block, positions)
+    """Yield each record of cases, blocks in C order, and its index.
+
+    Args:
+        declared: cases.json.
+        scan_files: number of a case -> its npz.
+        pool: threads: zlib releases the GIL.
+        written: called after each case.
+    """
+    for number, scan_file in scan_files.items():
+        with np.load(scan_file) as scan:
+            image, labels = scan["image"], scan["labels"]
+        of_block = partial(
+            _record,
+            fields_of_case(declared, declared["cases"][number]),
+            image,
+            labels,
+            declared["block_shape"],
+        )
+        positions = block_positions(image.shape, declared["block_shape"])
+        for raw, row in pool.map(of_block, positions):
+            yield raw, row | {"case": number}
+        written()
 
 
 def fields_of_case(
@@ -229,12 +224,12 @@ def _record(
     image: np.ndarray,
     labels: np.ndarray,
     block_shape: Sequence[int],
-    num_values: int,
     position: np.ndarray,
 ) -> tuple[bytes, dict[str, Any]]:
     """Return one serialised record and its index, from its own first byte."""
     box = tuple(map(slice, position, position + block_shape))
     block, values = image[box], labels[box]
+    num_values = len(of_case["stored_value_labels"])
     row = {
         "position": position,
         "shape": block.shape,

@@ -457,7 +457,7 @@ def start_build(folder: Path) -> subprocess.Popen[bytes]:
 
 
 def wait_for(process: subprocess.Popen[bytes], condition) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert process.poll() is None, "the build ended before it was killed"
         assert time.monotonic() < deadline
