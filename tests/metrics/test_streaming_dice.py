@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfpartial.metrics.streaming_dice import StreamingDice, confusion
+from tfpartial.labels import (
+    Label,
+    LabelSpace,
+    candidate_table,
+    resolved_labels,
+)
+from tfpartial.metrics.groups import structures_of
+from tfpartial.metrics.overlap import dice
+from tfpartial.metrics.streaming_dice import (
+    StreamingDice,
+    confusion,
+    find_resolved_labels,
+)
 
 NAMES = ("background", "a", "b", "c")
 
@@ -86,3 +98,87 @@ def test_of_equal_logits_the_first_label_is_predicted() -> None:
     np.testing.assert_array_equal(
         metric.counts.numpy(), [[2, 1, 0], [2, 1, 0], [2, 1, 0]]
     )
+
+
+def _declare(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw stored sets (V, 5), ignore among them, and annotated labels (5,).
+
+    Mostly single labels; merged ones, and labels with background, in between.
+    """
+    sets = [np.eye(1, 5, dtype=bool)[0]]
+    for _ in range(rng.integers(1, 6)):
+        size = rng.choice([1, 1, 1, 1, 1, 2, 3])
+        labels = rng.choice(np.arange(size == 1, 5), size, replace=False)
+        sets.append(np.isin(np.arange(5), labels))
+    sets.append(np.ones(5, bool))
+    annotated = rng.random(5) < 0.8
+    annotated[0] = True
+    return np.array(sets), annotated
+
+
+def test_one_scan_has_the_dice_of_evaluate() -> None:
+    """The TensorFlow twin against `structures_of` and `dice`, to the bit.
+
+    100 random declarations, references and predictions; every resolved label
+    is a structure of its own, whether it occurs, is predicted, or neither.
+    """
+    rng = np.random.default_rng(0)
+    space = LabelSpace(tuple(Label(name) for name in "abcd"))
+    metric = StreamingDice(space.names, "dice")
+    compared = []
+    for _ in range(100):
+        sets, annotated = _declare(rng)
+        stored = rng.choice(
+            len(sets), (3, 4, 5), p=rng.dirichlet(np.full(len(sets), 0.5))
+        )
+        prediction = rng.choice(
+            5, stored.shape, p=rng.dirichlet(np.full(5, 0.5))
+        )
+        resolved = resolved_labels(sets, annotated)
+        metric.reset_state()
+        metric.update_state(
+            stored[None],
+            tf.one_hot(prediction, 5)[None],
+            tf.constant(candidate_table(sets, annotated)[None]),
+            tf.constant(resolved[None]),
+        )
+        streamed = metric.per_label()
+        expected = {
+            structure.name: dice(*structure.masks(stored, prediction))
+            for structure in structures_of(sets, annotated, space)
+        }
+        for name in np.array(space.names)[1:][resolved[1:]]:
+            np.testing.assert_equal(streamed[name], expected[name])
+            compared.append(expected[name])
+    scores = np.array(compared)
+    assert len(scores) > 80
+    assert np.isnan(scores).any()
+    assert (scores == 0).any()
+    assert ((scores > 0) & (scores < 1)).any()
+
+
+def test_resolved_labels_are_found_in_the_candidate_table() -> None:
+    rng = np.random.default_rng(1)
+    inferred, declared = [], []
+    for _ in range(300):
+        sets, annotated = _declare(rng)
+        sets[1:-1, 0] = False
+        table = tf.constant(candidate_table(sets, annotated)[None])
+        inferred.append(find_resolved_labels(table)[0, 1:].numpy())
+        declared.append(resolved_labels(sets, annotated)[1:])
+    np.testing.assert_array_equal(inferred, declared)
+    assert np.any(declared)
+
+
+def test_without_resolved_labels_the_table_decides() -> None:
+    sets = np.zeros((1, 3, 4), bool)
+    sets[0, 0, [0, 3]] = sets[0, 1, 1] = True  # c is not annotated
+    sets[0, 2, [1, 2]] = True
+    dice_of = {}
+    for values in ((0, 1), (0, 2)):
+        metric = StreamingDice(NAMES, "dice")
+        table = tf.constant(sets[:, values])
+        metric.update_state(np.array([[0, 1]]), _logits([[3, 1]]), table)
+        dice_of[values] = metric.per_label()
+    assert dice_of[0, 1]["a"] == 1
+    assert np.isnan([dice_of[0, 1]["c"], dice_of[0, 2]["a"]]).all()

@@ -12,7 +12,6 @@ from tfpartial.reporting.views import (
     Edges,
     Frame,
     direction_letter,
-    fullest_slice,
 )
 from tfpartial.scans import Grid
 
@@ -120,19 +119,3 @@ def test_oblique_scan_takes_the_nearest_letters() -> None:
     affine = np.eye(4)
     affine[:3, :3] = turn @ np.diag([-1, -1, 1])
     assert Frame(Grid(SHAPE, affine)).edges("axial").left == "R"
-
-
-def test_fullest_slice_weighs_structures_equally() -> None:
-    """A large organ fills slice 1; a small and a large one share slice 2."""
-    large, small = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
-    large[:, :, 1] = True
-    large[:4, :, 2] = True
-    small[0, 0, 2] = True
-    assert fullest_slice([large], "axial", SHAPE) == 1
-    assert fullest_slice([large, small], "axial", SHAPE) == 2
-
-
-def test_without_structures_the_middle_is_shown() -> None:
-    assert fullest_slice([], "axial", SHAPE) == 3
-    empty = np.zeros(SHAPE, bool)
-    assert fullest_slice([empty], "sagittal", SHAPE) == 2

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfpartial.training.callbacks.slices import (
-    fullest_slice,
-    label_colours,
-    slice_picture,
-)
+from tfpartial.training.callbacks.slices import label_colours, slice_picture
 
 SHAPE = (6, 4, 3)
 WIDTH, HEIGHT, _ = SHAPE
@@ -80,13 +76,14 @@ def test_grey_is_the_share_of_the_window() -> None:
     assert (ct == ct[..., :1]).all()
 
 
-def test_the_slice_is_the_one_with_most_labels_then_most_voxels() -> None:
-    labels = np.zeros((3, 3, 4), np.uint8)
-    labels[:, :, 3] = 1  # many voxels of one label
-    labels[0, 0, 1], labels[0, 1, 1] = 1, 2
-    assert fullest_slice(labels) == 1
-    labels[0, :2, 2], labels[1, 0, 2] = 1, 2
-    assert fullest_slice(labels) == 2
+def test_the_reference_chooses_the_slice() -> None:
+    hu = np.zeros(SHAPE, np.int16)
+    hu[..., 2] = 200
+    reference, prediction = np.zeros((2, *SHAPE), np.uint8)
+    reference[0, 0, 2] = 3
+    prediction[..., 0] = 3
+    picture = slice_picture(hu, reference, prediction, WINDOW, 4)
+    assert (picture[:, :WIDTH] == 255).all()
 
 
 def test_background_is_black_and_labels_differ() -> None:

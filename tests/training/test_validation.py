@@ -10,15 +10,17 @@ import keras
 import numpy as np
 import pytest
 
+from tfpartial.evaluation.scores import score_case
+from tfpartial.labels import Label, LabelSpace
+from tfpartial.metrics.groups import structures_of
 from tfpartial.training.callbacks.validation import (
     ValidationScan,
     WholeScanValidation,
-    group_dice,
     read_validation_scans,
     scan_dice,
 )
 
-NAMES = ("background", "a", "b", "c")
+SPACE = LabelSpace((Label("a"), Label("b"), Label("c")))
 WINDOW = (-200.0, 200.0)
 # c is not annotated: what is stored as 0 may be c ("open background").
 SETS = np.array(
@@ -31,13 +33,13 @@ SETS = np.array(
     ],
     bool,
 )
-RESOLVED = np.array([1, 1, 1, 0], bool)
+ANNOTATED = np.array([1, 1, 1, 0], bool)
 
 
-def scan_of(labels: np.ndarray, name: str = "base/case") -> ValidationScan:
+def scan_of(labels: np.ndarray, sets: np.ndarray = SETS) -> ValidationScan:
     hu = np.zeros(labels.shape, np.int16)
     return ValidationScan(
-        name, hu, labels.astype(np.uint8), SETS, RESOLVED, 0.0, 50.0
+        "base/case", hu, labels.astype(np.uint8), sets, ANNOTATED, 0.0, 50.0
     )
 
 
@@ -45,25 +47,51 @@ def line(*values: int) -> np.ndarray:
     return np.array(values, np.uint8).reshape(-1, 1, 1)
 
 
-def test_dice_by_hand() -> None:
-    scan = scan_of(line(1, 1, 1, 0, 0, 2, 2, 3, 4, 0))
-    found = scan_dice(scan, line(1, 1, 0, 1, 3, 2, 1, 1, 1, 0))
-    # a: 3 voxels, 2 hit. Predicted 4 times where the voxel decides: not
-    # counted are those on a+b and on ignore. b: 2 voxels, 1 hit, predicted 1.
-    assert found[1] == pytest.approx(2 * 2 / (3 + 4))
-    assert found[2] == pytest.approx(2 * 1 / (2 + 1))
-    assert np.isnan(found[3])  # not annotated
-
-
 def test_a_label_predicted_on_open_background_is_no_fault() -> None:
-    scan = scan_of(line(1, 0, 0))
-    assert scan_dice(scan, line(1, 3, 0))[1] == 1
-    # a is annotated, so here it is a false positive.
-    assert scan_dice(scan, line(1, 1, 0))[1] == pytest.approx(2 / 3)
+    scan = scan_of(line(2, 0, 0), sets=SETS[[0, 1, 2, 4]])
+    assert scan_dice(scan, line(2, 3, 0), SPACE) == {"b": 1}
+    # b is annotated, so here it is a false positive.
+    found = scan_dice(scan, line(2, 2, 0), SPACE)
+    assert found == {"b": pytest.approx(2 / 3)}
 
 
-def test_an_absent_label_has_no_dice() -> None:
-    assert np.isnan(scan_dice(scan_of(line(1, 1)), line(1, 1))[2])
+def test_what_is_neither_there_nor_predicted_has_no_dice() -> None:
+    scan = scan_of(line(1, 1), sets=SETS[[0, 1, 2, 4]])
+    assert scan_dice(scan, line(1, 1), SPACE) == {"a": 1}
+    assert scan_dice(scan, line(1, 2), SPACE) == {
+        "a": pytest.approx(2 / 3),
+        "b": 0,
+    }
+
+
+def test_merged_labels_by_hand() -> None:
+    """a, b and {a, b} are stored: what may be either is scored as a+b."""
+    scan = scan_of(line(0, 0, 1, 2, 3, 3, 4))
+    perfect = line(0, 3, 1, 2, 1, 2, 0)
+    assert scan_dice(scan, perfect, SPACE) == {"a+b": 1}
+    # Of the reference's 4 voxels 3 are hit; predicted are those and voxel 0;
+    # the ignored voxel does not count.
+    prediction = line(2, 0, 1, 1, 2, 0, 1)
+    assert scan_dice(scan, prediction, SPACE) == {
+        "a+b": pytest.approx(2 * 3 / (4 + 4))
+    }
+
+
+def test_validation_and_evaluate_agree() -> None:
+    """One scan and prediction, two stages: the same numbers."""
+    rng = np.random.default_rng(4)
+    for sets in (SETS, SETS[[0, 1, 2, 4]], SETS[[0, 3, 4]]):
+        labels = rng.integers(0, len(sets), (4, 5, 6)).astype(np.uint8)
+        prediction = rng.integers(0, SPACE.num_labels, (4, 5, 6))
+        rows = score_case(
+            "base", "case", labels, prediction,
+            structures_of(sets, ANNOTATED, SPACE), (1.0, 1.0, 1.0), 1.0,
+        )  # fmt: skip
+        assert rows
+        scan = scan_of(labels, sets=sets)
+        assert scan_dice(scan, prediction, SPACE) == {
+            row.label: row.dice for row in rows
+        }
 
 
 def test_the_reference_shows_only_what_is_one_label() -> None:
@@ -80,7 +108,7 @@ class FakeStore:
         self.mark = mark
         self.cases = [
             SimpleNamespace(
-                case=f"c{n}", split=split, resolved=RESOLVED, mean=n, sd=1.0
+                case=f"c{n}", split=split, annotated=ANNOTATED, mean=n, sd=1.0
             )
             for n, split in enumerate(splits)
         ]
@@ -112,9 +140,9 @@ def test_databases_take_turns_and_only_validation_is_read() -> None:
 def says(label: int, name: str) -> keras.Model:
     """Build a network that finds one label everywhere."""
     image = keras.Input((None, None, None, 1))
-    layer = keras.layers.Conv3D(len(NAMES), 1, kernel_initializer="zeros")
+    layer = keras.layers.Conv3D(SPACE.num_labels, 1, kernel_initializer="zeros")
     network = keras.Model(image, layer(image), name=name)
-    layer.bias.assign(np.eye(len(NAMES), dtype="f4")[label])
+    layer.bias.assign(np.eye(SPACE.num_labels, dtype="f4")[label])
     return network
 
 
@@ -141,11 +169,11 @@ def validation_of(
     labels = np.zeros((8, 4, 4), np.uint8)
     labels[:4], labels[4:6] = 1, 2
     callback = WholeScanValidation(
-        [scan_of(labels)],
+        [scan_of(labels, SETS[[0, 1, 2, 4]])],
         says(0, "validation"),
         log,
         folder,
-        label_names=NAMES,
+        space=SPACE,
         hu_window=WINDOW,
         window_shape=(4, 4, 4),
         steps_per_epoch=10,
@@ -209,25 +237,3 @@ def test_the_picture_shows_the_reference_and_the_students_labels(
     assert (reference[:, 4:] == colour).all()
     assert (reference[:, :2] == ct[:, :2]).all()
     assert (student == colour).all()
-
-
-def test_a_merged_structure_is_scored_as_a_group() -> None:
-    # Stored: 0 open background {bg, c}, 1 a, 2 {a, b}: merged, 3 ignore.
-    sets = np.array(
-        [
-            [True, False, False, True],
-            [False, True, False, False],
-            [False, True, True, False],
-            [True, True, True, True],
-        ]
-    )
-    labels = np.array([0, 0, 2, 2, 2, 3], np.uint8).reshape(6, 1, 1)
-    prediction = np.array([2, 0, 1, 2, 0, 1]).reshape(6, 1, 1)
-    scan = ValidationScan(
-        "d/x", labels.astype(np.int16), labels, sets,
-        np.zeros(4, bool), 0.0, 1.0,
-    )  # fmt: skip
-    found = group_dice(scan, prediction, ("background", "a", "b", "c"))
-    # Reference: 3 voxels, 2 of them predicted a or b; predicted: those and
-    # voxel 0; the ignored voxel does not count.
-    assert found == {"a+b": pytest.approx(2 * 2 / (3 + 3))}

@@ -83,26 +83,19 @@ def score_case(
             f"prediction: expected the reference's shape {stored.shape}, "
             f"received {prediction.shape}."
         )
+    missing = prediction is None
+    labels = np.zeros_like(stored) if prediction is None else prediction
     stored_boxes = ndimage.find_objects(stored)
-    predicted_boxes = (
-        [] if prediction is None else ndimage.find_objects(prediction)
-    )
+    predicted_boxes = ndimage.find_objects(labels)
     scores = []
     for structure in structures:
         box = _enclose(
             _select_boxes(stored_boxes, structure.inside)
             + _select_boxes(predicted_boxes, structure.labels)
         )
-        reference = structure.inside[stored[box]]
-        if prediction is None:
-            predicted = np.zeros_like(reference)
-        else:
-            predicted = structure.labels[prediction[box]]
-            if structure.unknown.any():
-                predicted &= ~structure.unknown[stored[box]]
+        reference, predicted = structure.masks(stored[box], labels[box])
         distances = surface_distances(reference, predicted, spacing_mm)
         absent = not reference.any()
-        missing = prediction is None
         scores.append(
             Score(
                 database=database,

@@ -37,6 +37,26 @@ class Structure:
         """Whether this is several labels that no voxel tells apart."""
         return int(self.labels.sum()) > 1
 
+    def masks(
+        self, stored: np.ndarray, prediction: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return its voxels in reference and prediction, to be compared.
+
+        Formula (S the candidate set of a voxel's code, l its predicted label):
+            reference: S inside;   prediction: l in G and S not unknown
+
+        Args:
+            stored: (I, J, K) integers, codes in [0, V).
+            prediction: (I, J, K) integers, labels in [0, L).
+
+        Returns:
+            Two (I, J, K) bool: reference, prediction.
+        """
+        predicted = self.labels[prediction]
+        if self.unknown.any():
+            predicted &= ~self.unknown[stored]
+        return self.inside[stored], predicted
+
 
 def structures_of(
     stored_sets: np.ndarray, annotated: np.ndarray, space: LabelSpace

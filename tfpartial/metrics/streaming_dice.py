@@ -1,18 +1,23 @@
-"""Streaming Dice over the labels that a case resolves, and no others."""
+"""Dice while training: the TensorFlow twin of `groups` and `overlap`.
+
+In: batches of stored values, logits and candidate tables.
+Out: one Dice per label, over all voxels seen.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpartial.types import Tensor
+
 
 def confusion(
-    labels: Any, predicted: Any, num_stored: int, num_labels: int
-) -> Any:
+    labels: Tensor, predicted: Tensor, num_stored: int, num_labels: int
+) -> Tensor:
     """Count voxels per (sample, stored value, predicted label).
 
     Args:
@@ -25,16 +30,18 @@ def confusion(
         (B, V, L) int32 tensor.
     """
     batch = tf.shape(labels)[0]
-    flat = tf.reshape(tf.cast(labels, tf.int32), [batch, -1])
+    stored = tf.reshape(tf.cast(labels, tf.int32), [batch, -1])
     guess = tf.reshape(tf.cast(predicted, tf.int32), [batch, -1])
     offset = tf.range(batch)[:, None] * (num_stored * num_labels)
-    bins = tf.reshape(offset + flat * num_labels + guess, [-1])
+    bins = tf.reshape(offset + stored * num_labels + guess, [-1])
     size = batch * num_stored * num_labels
     counts = tf.math.bincount(bins, minlength=size, maxlength=size)
     return tf.reshape(counts, [batch, num_stored, num_labels])
 
 
-def overlap_counts(counts: Any, candidates: Any, resolved: Any) -> Any:
+def overlap_counts(
+    counts: Tensor, candidates: Tensor, resolved: Tensor
+) -> Tensor:
     """True positives, predicted and reference voxels of resolved labels.
 
     A voxel counts for label l only where its candidate set decides about l:
@@ -50,8 +57,7 @@ def overlap_counts(counts: Any, candidates: Any, resolved: Any) -> Any:
         (3, L) float64: intersection, predicted, reference.
     """
     counts = tf.cast(counts, tf.float64)
-    sizes = tf.reduce_sum(tf.cast(candidates, tf.int32), -1, keepdims=True)
-    single = tf.logical_and(candidates, sizes == 1)
+    single = tf.logical_and(candidates, _sizes(candidates) == 1)
     decided = tf.logical_or(single, tf.logical_not(candidates))
     single = tf.cast(single, tf.float64)
     decided = tf.cast(decided, tf.float64)
@@ -66,20 +72,55 @@ def overlap_counts(counts: Any, candidates: Any, resolved: Any) -> Any:
     return tf.reduce_sum(per_sample * tf.cast(resolved, tf.float64), 1)
 
 
+def find_resolved_labels(candidates: Tensor) -> Tensor:
+    """Return (B, L) bool: the labels that have a Dice of their own.
+
+    Formula (S_v the candidate set of stored value v, S_0 that of background):
+        S_v = {l} for some v, and l is in no set of several labels but ignore
+
+    Of background (L 0) nothing is claimed: no Dice is made of it.
+    The same as `labels.resolved_labels` for tables of `candidate_table`
+    (unless "liver or nothing" became ignore there).
+
+    Args:
+        candidates: (B, V, L) bool.
+    """
+    sizes = _sizes(candidates)
+    several = (sizes > 1) & (sizes < candidates.shape[2])
+    background = tf.range(candidates.shape[1])[:, None] == 0
+    undecided = several | (background & (sizes > 1))
+    named = tf.reduce_any(candidates & (sizes == 1), 1)
+    return named & ~tf.reduce_any(candidates & undecided, 1)
+
+
+def _sizes(candidates: Tensor) -> Tensor:
+    """Return (B, V, 1) int32: |S|."""
+    return tf.reduce_sum(tf.cast(candidates, tf.int32), -1, keepdims=True)
+
+
 class StreamingDice(keras.metrics.Metric):
     """Dice per label over all voxels seen since the last reset.
 
     Formula:
-        Dice_l = 2 |P_l and R_l| / (|P_l| + |R_l|)
+        Dice_l = 2 |P_l and R_l| / (|P_l| + |R_l|);  NaN if both are empty
 
-    with counts summed over steps and replicas before the division, in
+    The counts are summed over samples, steps and replicas *before* the
+    division: of one scan it is the Dice of `metrics.overlap.dice` for that
+    label's `metrics.groups.Structure`; of several it is not the mean of
+    theirs, because a patch often holds only a corner of an organ. They are
     float64: float32 stops counting small labels past 2^24 voxels.
 
-    `result()` is the mean over labels with a reference voxel; `per_label()`
-    gives all of them.
+    `result()` is the mean over labels that are in the reference or predicted;
+    `per_label()` gives all of them. Merged labels have none here.
     """
 
     def __init__(self, label_names: Sequence[str], name: str) -> None:
+        """Count nothing yet.
+
+        Args:
+            label_names: all L names, background first.
+            name: Keras name.
+        """
         super().__init__(name=name, dtype="float64")
         self.label_names = tuple(label_names)
         self.counts = self.add_variable(
@@ -89,33 +130,45 @@ class StreamingDice(keras.metrics.Metric):
             name="counts",
         )
 
-    def update_state(  # noqa: D417
-        self, labels: Any, logits: Any, candidates: Any, resolved: Any
+    def update_state(
+        self,
+        labels: Tensor,
+        logits: Tensor,
+        candidates: Tensor,
+        resolved: Tensor | None = None,
     ) -> None:
-        """Add a batch; arguments as in the losses, `resolved` (B, L) bool."""
+        """Add a batch.
+
+        Args:
+            labels: (B, ...) int, stored values in [0, V).
+            logits: (B, ..., L) float.
+            candidates: (B, V, L) bool.
+            resolved: (B, L) bool, the labels to count in each sample;
+                default: `find_resolved_labels`.
+        """
+        if resolved is None:
+            resolved = find_resolved_labels(candidates)
         # The first of equal ones, like tf.argmax, in half of its time on a CPU.
         predicted = tf.math.top_k(logits, sorted=False).indices[..., 0]
-        found = confusion(
+        counts = confusion(
             labels, predicted, candidates.shape[1], candidates.shape[2]
         )
-        self.counts.assign_add(overlap_counts(found, candidates, resolved))
+        self.counts.assign_add(overlap_counts(counts, candidates, resolved))
 
     def per_label(self) -> dict[str, float]:
-        """Return Dice of every label but background; NaN without reference."""
+        """Return Dice of every label but background; NaN without a voxel."""
         both, predicted, reference = np.asarray(self.counts.numpy())
-        with np.errstate(invalid="ignore", divide="ignore"):
-            dice = np.where(
-                reference > 0, 2 * both / (predicted + reference), np.nan
-            )
+        with np.errstate(invalid="ignore"):
+            dice = 2 * both / (predicted + reference)
         return dict(zip(self.label_names[1:], dice[1:].tolist(), strict=True))
 
-    def result(self) -> Any:
-        """Return the mean Dice over labels with a reference voxel."""
+    def result(self) -> Tensor:
+        """Return the mean Dice over labels with a voxel; 0 without any."""
         both, predicted, reference = tf.unstack(
             tf.convert_to_tensor(self.counts)[:, 1:]
         )
         dice = tf.math.divide_no_nan(2 * both, predicted + reference)
-        present = tf.cast(reference > 0, tf.float64)
+        present = tf.cast(predicted + reference > 0, tf.float64)
         return tf.math.divide_no_nan(
             tf.reduce_sum(dice * present), tf.reduce_sum(present)
         )

@@ -25,8 +25,9 @@ from tfpartial.reporting.panels import (
     masks_by_name,
     save_figure,
 )
-from tfpartial.reporting.views import VIEWS, Frame, fullest_slice
+from tfpartial.reporting.views import VIEWS, Frame
 from tfpartial.scans import Volume
+from tfpartial.scans.fullest_slice import fullest_slice
 
 PANEL_HEIGHT_INCHES = 4.0
 REFERENCE_LINE = LineStyle("solid", 1.6)
@@ -87,7 +88,8 @@ def write_overlay(
     figure, panels = _figure(frame, len(_drawn(layers)) + len(layers))
     hu = frame.reorder(volume.array)
     for axes, view in zip(panels, VIEWS, strict=True):
-        index = fullest_slice(list(chosen_by.values()), view, frame.grid.shape)
+        through = VIEWS[view][2]
+        index = fullest_slice(chosen_by.values(), through, frame.grid.shape)
         draw_plane(axes, frame, hu, view, index, hu_window)
         for masks, line in layers:
             for name, mask in masks.items():

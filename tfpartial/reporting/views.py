@@ -6,7 +6,6 @@ lies at each edge of them: read from the affine, never assumed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,27 +99,3 @@ def direction_letter(direction: np.ndarray) -> str:
     """
     axis = int(np.argmax(np.abs(direction)))
     return _LETTERS[axis][0 if direction[axis] > 0 else 1]
-
-
-def fullest_slice(
-    masks: Sequence[np.ndarray], view: str, shape: tuple[int, int, int]
-) -> int:
-    """Return the slice of a view that shows most of most structures.
-
-    Formula:
-        argmax over slices of sum over masks of area(slice) / largest area
-
-    Args:
-        masks: bool, axes near RAS+; empty ones do not count.
-        view: axial, coronal or sagittal.
-        shape: of the reordered grid; without masks its middle is shown.
-    """
-    across, down, through = VIEWS[view]
-    total = np.zeros(shape[through])
-    for mask in masks:
-        area = mask.sum(axis=(across, down))
-        if area.any():
-            total += area / area.max()
-    if not total.any():
-        return shape[through] // 2
-    return int(np.argmax(total))

@@ -27,8 +27,9 @@ from tfpartial.reporting.panels import (
     masks_by_name,
     save_figure,
 )
-from tfpartial.reporting.views import VIEWS, Frame, fullest_slice
+from tfpartial.reporting.views import VIEWS, Frame
 from tfpartial.scans import Volume
+from tfpartial.scans.fullest_slice import fullest_slice
 
 CT, REFERENCE = "CT", "reference"
 VIEW, HU_WINDOW = "axial", (-160.0, 240.0)
@@ -130,7 +131,8 @@ class _Drawing:
                 )
             masks[column] = masks_by_name(frame, labels, label_names)
         reference = list(masks[REFERENCE].values())
-        self._index = fullest_slice(reference, VIEW, frame.grid.shape)
+        through = VIEWS[VIEW][2]
+        self._index = fullest_slice(reference, through, frame.grid.shape)
         self.box = _box(frame, reference)
         self.planes: dict[str, dict[str, np.ndarray]] = {CT: {}}
         for column, of_label in masks.items():

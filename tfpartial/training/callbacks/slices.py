@@ -6,6 +6,8 @@ import colorsys
 
 import numpy as np
 
+from tfpartial.scans.fullest_slice import fullest_slice
+
 
 def label_colours(count: int) -> np.ndarray:
     """Return (count, 3) uint8, distinct hues; index 0 (background) is black."""
@@ -18,16 +20,6 @@ def label_colours(count: int) -> np.ndarray:
     return colours
 
 
-def fullest_slice(labels: np.ndarray) -> int:
-    """Return the index along K of the slice with the most labels, then voxels.
-
-    The reference decides, so that the slice of a case never changes.
-    """
-    kinds = [len(np.unique(labels[:, :, k])) for k in range(labels.shape[2])]
-    voxels = (labels > 0).sum((0, 1))
-    return int(np.lexsort((voxels, kinds))[-1])
-
-
 def slice_picture(
     hu: np.ndarray,
     reference: np.ndarray,
@@ -38,14 +30,22 @@ def slice_picture(
     """Draw three panels of the fullest axial slice side by side.
 
     Radiological convention: anterior is up, the patient's right is on the
-    left of the picture. All arrays are (I, J, K) on the canonical RAS+ grid
-    (I grows to the patient's right, J
-    to anterior, K to the head).
+    left of the picture. The reference chooses the slice, so that the slice of
+    a case never changes.
+
+    Args:
+        hu: (I, J, K) on the canonical RAS+ grid: I grows to the patient's
+            right, J to anterior, K to the head.
+        reference: (I, J, K) integers, label indices in [0, L).
+        prediction: the same.
+        hu_window: HU shown as black and as white.
+        num_labels: L.
 
     Returns:
         (J, 3 I, 3) uint8.
     """
-    k = fullest_slice(reference)
+    structures = (reference == label for label in range(1, num_labels))
+    k = fullest_slice(structures, 2, hu.shape)
     colours = label_colours(max(num_labels, 256))
     low, high = hu_window
     grey = np.clip((hu[:, :, k] - low) / (high - low), 0, 1) * 255

@@ -11,6 +11,9 @@ import keras
 import numpy as np
 
 from tfpartial.inference.sliding_window import sliding_window_labels
+from tfpartial.labels import LabelSpace
+from tfpartial.metrics.groups import structures_of
+from tfpartial.metrics.overlap import dice
 from tfpartial.records.store import RecordStore
 from tfpartial.runs.history import History
 from tfpartial.runs.run_dir import RunDir
@@ -28,7 +31,7 @@ class ValidationScan:
         hu: (I, J, K) int16.
         labels: (I, J, K) uint8 stored values.
         stored_sets: (V, L) bool.
-        resolved: (L,) bool.
+        annotated: (L,) bool.
         mean: of the body, HU, after the window. sd: likewise.
     """
 
@@ -36,7 +39,7 @@ class ValidationScan:
     hu: np.ndarray
     labels: np.ndarray
     stored_sets: np.ndarray
-    resolved: np.ndarray
+    annotated: np.ndarray
     mean: float
     sd: float
 
@@ -79,7 +82,7 @@ def read_validation_scans(
                 hu,
                 labels,
                 store.stored_sets,
-                entry.resolved,
+                entry.annotated,
                 entry.mean,
                 entry.sd,
             )  # fmt: skip
@@ -87,52 +90,26 @@ def read_validation_scans(
     return scans
 
 
-def scan_dice(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
-    """Return (L,) Dice of one scan; NaN where not resolved or absent.
-
-    Counts only voxels whose stored set decides about the label, like
-    `tfpartial.metrics.streaming_dice.overlap_counts`.
-    """
-    counts = _confusion(scan, prediction)
-    single = scan.stored_sets & (scan.stored_sets.sum(1) == 1)[:, None]
-    decided = single | ~scan.stored_sets
-    both = (single * counts).sum(0)
-    predicted = (decided * counts).sum(0)
-    reference = (single * counts.sum(1, keepdims=True)).sum(0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        dice = 2 * both / (predicted + reference)
-    return np.where(scan.resolved & (reference > 0), dice, np.nan)
-
-
-def group_dice(
-    scan: ValidationScan, prediction: np.ndarray, label_names: tuple[str, ...]
+def scan_dice(
+    scan: ValidationScan, prediction: np.ndarray, space: LabelSpace
 ) -> dict[str, float]:
-    """Return Dice of the merged structures of one scan that it contains.
+    """Return the Dice of every structure of a scan, as `evaluate` does.
 
-    A merged structure is scored as a group: the union of the predicted labels
-    against its mask. Voxels that may or may not belong to it do not count.
+    Args:
+        scan: holds the reference.
+        prediction: (I, J, K) integers, label indices.
+        space: the label space.
+
+    Returns:
+        Label, or 'A+B' of merged labels, -> Dice; those that are neither in
+        the reference nor predicted are left out.
     """
-    counts = _confusion(scan, prediction)
-    sets = scan.stored_sets
-    sizes = sets.sum(1)
-    found = {}
-    for value in np.flatnonzero((sizes > 1) & (sizes < sets.shape[1])):
-        group, reference = sets[value], counts[value].sum()
-        decided = ~(sets & group).any(1) | ~(sets & ~group).any(1)
-        predicted = counts[np.ix_(decided, group)].sum()
-        if reference and not group[0]:
-            name = "+".join(sorted(np.array(label_names)[group]))
-            both = counts[value, group].sum()
-            found[name] = float(2 * both / (predicted + reference))
-    return found
-
-
-def _confusion(scan: ValidationScan, prediction: np.ndarray) -> np.ndarray:
-    """Count voxels: (V, L) by stored value and predicted label."""
-    num_stored, num_labels = scan.stored_sets.shape
-    flat = scan.labels.astype(np.int64) * num_labels + prediction
-    counts = np.bincount(flat.ravel(), minlength=num_stored * num_labels)
-    return counts.reshape(num_stored, num_labels)
+    structures = structures_of(scan.stored_sets, scan.annotated, space)
+    scores = {
+        structure.name: dice(*structure.masks(scan.labels, prediction))
+        for structure in structures
+    }
+    return {name: value for name, value in scores.items() if value == value}
 
 
 class WholeScanValidation(keras.callbacks.Callback):
@@ -149,7 +126,7 @@ class WholeScanValidation(keras.callbacks.Callback):
         log: TensorBoardLog,
         run_dir: Path,
         *,
-        label_names: tuple[str, ...],
+        space: LabelSpace,
         hu_window: tuple[float, float],
         window_shape: tuple[int, int, int],
         every_epochs: int,
@@ -161,7 +138,7 @@ class WholeScanValidation(keras.callbacks.Callback):
         self.network = network
         self.log = log
         self.history = History(RunDir(run_dir).validation)
-        self.label_names = label_names
+        self.space = space
         self.hu_window = hu_window
         self.window_shape = window_shape
         self.every = every_epochs
@@ -190,38 +167,34 @@ class WholeScanValidation(keras.callbacks.Callback):
         scores: dict[str, list[float]] = {}
         for scan in self.scans:
             prediction = self._segment(scan)
-            dice = scan_dice(scan, prediction)[1:].tolist()
-            found = dict(zip(self.label_names[1:], dice, strict=True))
-            found |= group_dice(scan, prediction, self.label_names)
-            for name, value in found.items():
-                if value == value:
-                    scores.setdefault(name, []).append(value)
+            for name, value in scan_dice(scan, prediction, self.space).items():
+                scores.setdefault(name, []).append(value)
             if pictures and kind == "student":
                 picture = slice_picture(
                     scan.hu, scan.reference(), prediction, self.hu_window,
-                    len(self.label_names),
+                    self.space.num_labels,
                 )  # fmt: skip
                 self.log.write_image(step, f"validation/{scan.name}", picture)
-        means = {name: float(np.mean(found)) for name, found in scores.items()}
+        means = {name: float(np.mean(each)) for name, each in scores.items()}
         mean = float(np.mean(list(means.values()))) if means else None
         self.log.write(
             step,
             {f"validation_{kind}/{n}": d for n, d in means.items()}
             | {f"validation_{kind}/mean": mean},
         )
-        counts = {name: len(found) for name, found in scores.items()}
+        counts = {name: len(each) for name, each in scores.items()}
         return {"mean": mean, "dice": means, "n": counts}
 
     def _segment(self, scan: ValidationScan) -> np.ndarray:
-        def normalised(hu: np.ndarray) -> np.ndarray:
+        def normalise_hu(hu: np.ndarray) -> np.ndarray:
             return normalise(hu, scan.mean, scan.sd, self.hu_window)
 
         return sliding_window_labels(
             self.network,
-            normalised(scan.hu),
+            normalise_hu(scan.hu),
             self.window_shape,
             overlap=0.25,
-            fill=float(normalised(np.array(self.hu_window[0]))),
+            fill=float(normalise_hu(np.array(self.hu_window[0]))),
         )
 
     def _remember(self, entry: dict[str, Any]) -> None:
