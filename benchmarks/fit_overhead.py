@@ -190,10 +190,9 @@ def bare_step(model: Any, experiment: Any, batch: Any) -> Callable[[], Any]:
     from tfpartial import losses
     from tfpartial.models import dropout_keys
     from tfpartial.training.ema import update_teacher, warmed_decay
-    from tfpartial.training.fit import weight_of_step
+    from tfpartial.training.terms import ramp_weight
 
     student, teacher, optimizer = model.student, model.teacher, model.optimizer
-    weight_of = weight_of_step(experiment)
     labels, candidates = batch["labels"], batch["candidates"]
 
     def logits_of(network: Any, stream: int) -> Any:
@@ -212,7 +211,7 @@ def bare_step(model: Any, experiment: Any, batch: Any) -> Callable[[], Any]:
                 losses.informative_voxels(labels, candidates),
             )
             agreement = tf.reduce_mean(losses.consistency(logits, target))
-            weight = tf.cast(weight_of(completed), tf.float32)
+            weight = ramp_weight(experiment.fit, completed)
             loss = losses.scalar(supervised) + weight * agreement
         variables = student.trainable_variables
         gradients = tape.gradient(loss, variables)

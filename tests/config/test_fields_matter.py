@@ -19,6 +19,7 @@ from tfpartial.phantom.make import make_case
 from tfpartial.scans import Volume
 from tfpartial.training import fit
 from tfpartial.training.distributed import runtime
+from tfpartial.training.terms import ramp_weight
 
 DATABASE = {
     "name": "base",
@@ -92,7 +93,6 @@ def training_data(experiment: Experiment) -> object:
 
 def schedules(experiment: Experiment) -> object:
     """Consistency weight and learning rate over 2000 steps."""
-    weight = fit.weight_of_step(experiment)
     options = experiment.fit
     rate = fit.schedules.learning_rate(
         options.optimizer,
@@ -100,25 +100,39 @@ def schedules(experiment: Experiment) -> object:
         options.steps_per_epoch,
     )
     steps = np.arange(0, 2000, 50)
-    return [(float(weight(s)), float(rate(s))) for s in (1, 2, *steps)]
+    return [
+        (float(ramp_weight(options, s)), float(rate(s))) for s in (1, 2, *steps)
+    ]
 
 
 def model(experiment: Experiment) -> object:
-    """Weights, layers, optimizer and what Mean Teacher was given."""
+    """Weights, layers, optimizer, terms and what Mean Teacher was given."""
     given: dict[str, Any] = {}
     original = fit.MeanTeacher
 
     def remember(student: Any, teacher: Any, *rest: Any, **options: Any) -> Any:
         given.update(options, teacher=teacher is not None)
-        del given["consistency_weight"]
         return original(student, teacher, *rest, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fit, "MeanTeacher", remember)
         made = fit.build_model(experiment)
     student = made.student
+    voxel = {
+        "labels": np.ones((1, 1, 1, 1), int),
+        "candidates": np.eye(3, dtype=bool)[None],
+    }
+    logits = np.array([1.0, 2.0, 4.0], "f4").reshape(1, 1, 1, 1, 3)
     return (
         given,
+        [
+            (
+                term.name,
+                float(term.weight_at(10**6)),
+                float(term.fn(voxel, logits, logits / 2).numerator),
+            )
+            for term in made.terms
+        ],
         *(
             getattr(made.optimizer, name, None)
             for name in ("weight_decay", "rho", "momentum", "epsilon")

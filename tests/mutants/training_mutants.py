@@ -6,24 +6,16 @@ mistake in its docstring; tests/traps shows that a check notices.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import tensorflow as tf
 
-from tfpartial.training import fit, mean_teacher
+from tfpartial.losses import Term, consistency_term
+from tfpartial.losses.term import Weight
+from tfpartial.training import fit, terms
 from tfpartial.training.mean_teacher import MeanTeacher
-
-
-class _NeverAdded(MeanTeacher):
-    """Computes and logs the consistency term, and adds 0 times of it."""
-
-    def train_step(self, batch: Any) -> Any:
-        declared = self.consistency_weight
-        self.consistency_weight = lambda _: 0.0
-        total = super().train_step(batch)
-        self.consistency_weight = declared
-        return total
 
 
 class _HardCodedDecay(MeanTeacher):
@@ -35,22 +27,29 @@ class _HardCodedDecay(MeanTeacher):
 
 def consistency_never_added(monkeypatch: pytest.MonkeyPatch) -> None:
     """The consistency term is logged, but not part of the cost."""
-    monkeypatch.setattr(fit, "MeanTeacher", _NeverAdded)
+    monkeypatch.setattr(
+        terms, "consistency_term", lambda _: consistency_term(0.0)
+    )
 
 
 def consistency_without_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cost shows the consistency term, but it moves no weight."""
-    real = mean_teacher.consistency
-    monkeypatch.setattr(
-        mean_teacher,
-        "consistency",
-        lambda student, teacher: tf.stop_gradient(real(student, teacher)),
-    )
+
+    def without_gradient(weight: Weight) -> Term:
+        real = consistency_term(weight)
+        return replace(
+            real,
+            fn=lambda batch, student, teacher: real.fn(
+                batch, tf.stop_gradient(student), teacher
+            ),
+        )
+
+    monkeypatch.setattr(terms, "consistency_term", without_gradient)
 
 
 def consistency_weight_hard_coded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The weight of the config is read by nobody."""
-    monkeypatch.setattr(fit, "weight_of_step", lambda _: lambda _: 1.0)
+    monkeypatch.setattr(terms, "ramp_weight", lambda *_: 1.0)
 
 
 def decay_hard_coded(monkeypatch: pytest.MonkeyPatch) -> None:

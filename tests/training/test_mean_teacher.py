@@ -10,14 +10,18 @@ import pytest
 import tensorflow as tf
 from networks import NAMES, batch, conv_network
 
-from tfpartial.losses import candidate_soft_dice
-from tfpartial.models import build_network
-from tfpartial.training import mean_teacher
-from tfpartial.training.mean_teacher import (
-    MeanTeacher,
-    NonFiniteLossError,
-    reseed_dropout,
+from tfpartial.losses import (
+    Reduction,
+    Term,
+    candidate_soft_dice,
+    consistency_term,
+    soft_dice_term,
+    supervised_term,
+    weight_penalty_term,
 )
+from tfpartial.models import build_network
+from tfpartial.training.mean_teacher import MeanTeacher, NonFiniteLossError
+from tfpartial.training.seeded_layers import reseed_dropout
 
 
 def _model(
@@ -25,15 +29,47 @@ def _model(
     *,
     teacher: bool = True,
     optimizer: keras.optimizers.Optimizer | None = None,
+    terms: Callable[[keras.Model], list[Term]] = lambda _: None,
     **options: object,
 ) -> MeanTeacher:
     keras.utils.set_random_seed(3)
+    student = make("student")
     model = MeanTeacher(
-        make("student"), make("teacher") if teacher else None, NAMES, **options
+        student,
+        make("teacher") if teacher else None,
+        NAMES,
+        terms(student),
+        **options,
     )
     model.compile(optimizer=optimizer or keras.optimizers.SGD(0.1))
     model.optimizer.build(model.student.trainable_variables)
     return model
+
+
+def _weighted(weight: float) -> Callable[[keras.Model], list[Term]]:
+    """The terms of the paper, with a weight of consistency."""
+    return lambda _: [supervised_term(), consistency_term(weight)]
+
+
+def _with_penalty(l1: float, l2: float) -> Callable[[keras.Model], list[Term]]:
+    return lambda student: [
+        supervised_term(),
+        weight_penalty_term(student, l1, l2),
+    ]
+
+
+def _every_term(student: keras.Model) -> list[Term]:
+    """The order of a run."""
+    return [
+        supervised_term(),
+        soft_dice_term(0.5),
+        consistency_term(lambda step: 0.25 * (step + 1)),
+        weight_penalty_term(student, 1e-3, 1e-2),
+    ]
+
+
+def _tensors(data: dict) -> dict[str, tf.Tensor]:
+    return {key: tf.constant(value) for key, value in data.items()}
 
 
 def _dataset(steps: int, rows: int = 4) -> tf.data.Dataset:
@@ -63,33 +99,31 @@ def _slow_losses(model: MeanTeacher, data: dict) -> tuple[float, float]:
 
 
 def test_total_is_supervised_plus_weighted_consistency() -> None:
-    model = _model(consistency_weight=lambda _: 0.5)
+    model = _model(terms=_weighted(0.5))
     shifted = [w + 0.1 * np.cos(np.arange(w.size)).reshape(w.shape)
                for w in model.teacher.get_weights()]  # fmt: skip
     model.teacher.set_weights(shifted)
     data = batch()
     supervised, consistency = _slow_losses(model, data)
-    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    total = model.train_step(_tensors(data))
     assert consistency > 1e-5
     assert float(total) == pytest.approx(
         supervised + 0.5 * consistency, rel=1e-5
     )
     logs = model.get_metrics_result()
-    assert float(logs["supervised_loss"]) == pytest.approx(supervised, rel=1e-5)
-    assert float(logs["consistency_loss"]) == pytest.approx(
-        consistency, rel=1e-4
-    )
+    assert float(logs["supervised"]) == pytest.approx(supervised, rel=1e-5)
+    assert float(logs["consistency"]) == pytest.approx(consistency, rel=1e-4)
 
 
 def test_consistency_reaches_the_gradient() -> None:
     # trap 3 (tests/traps): the term is logged but never added.
     updated = []
     for weight in (0.0, 10.0):
-        model = _model(consistency_weight=lambda _, w=weight: w)
+        model = _model(terms=_weighted(weight))
         model.teacher.set_weights(
             [w + 0.3 for w in model.teacher.get_weights()]
         )
-        model.train_step({k: tf.constant(v) for k, v in batch().items()})
+        model.train_step(_tensors(batch()))
         updated.append(model.student.get_weights()[0])
     assert np.abs(updated[0] - updated[1]).max() > 1e-4
 
@@ -126,7 +160,7 @@ def test_nothing_annotated_means_no_loss_and_no_step() -> None:
     data = batch()
     data["candidates"][:] = True
     before = model.student.get_weights()
-    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    total = model.train_step(_tensors(data))
     assert float(total) == 0.0
     for old, new in zip(before, model.student.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -145,10 +179,7 @@ def _fit(strategy: tf.distribute.Strategy | None) -> MeanTeacher:
             _hashed,
             optimizer=keras.optimizers.AdamW(1e-2, weight_decay=1e-3),
             clip_norm=0.1,
-            soft_dice=0.5,
-            l1=1e-3,
-            l2=1e-2,
-            consistency_weight=lambda _: 1.0,
+            terms=_every_term,
             ema_decay=0.9,
         )
 
@@ -192,8 +223,11 @@ def _penalty_of(weights: list[np.ndarray], l1: float, l2: float) -> float:
 
 
 def test_soft_dice_is_in_the_total_and_the_log() -> None:
-    data = {k: tf.constant(v) for k, v in batch().items()}
-    plain, with_dice = (_model(teacher=False, soft_dice=d) for d in (0.0, 0.5))
+    data = _tensors(batch())
+    plain = _model(teacher=False)
+    with_dice = _model(
+        teacher=False, terms=lambda _: [supervised_term(), soft_dice_term(0.5)]
+    )
     expected = candidate_soft_dice(
         data["labels"], plain.student(data["image"]), data["candidates"]
     )
@@ -203,23 +237,23 @@ def test_soft_dice_is_in_the_total_and_the_log() -> None:
     difference = with_dice.train_step(data) - plain.train_step(data)
     assert float(difference) == pytest.approx(0.5 * dice, rel=1e-4)
     logs = with_dice.get_metrics_result()
-    assert float(logs["soft_dice_loss"]) == pytest.approx(dice, rel=1e-4)
-    assert "soft_dice_loss" not in plain.get_metrics_result()
+    assert float(logs["soft_dice"]) == pytest.approx(dice, rel=1e-4)
+    assert "soft_dice" not in plain.get_metrics_result()
 
 
 def test_penalty_is_in_total_gradient_and_log() -> None:
     """One step of plain descent without data moves kernels by the formula."""
-    model = _model(teacher=False, l1=0.01, l2=0.02)
+    model = _model(teacher=False, terms=_with_penalty(0.01, 0.02))
     data = batch()
     data["candidates"][:] = True  # no supervised loss
     before = model.student.get_weights()
-    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    total = model.train_step(_tensors(data))
     expected = _penalty_of(before, 0.01, 0.02)
     assert expected > 0.1
     assert float(total) == pytest.approx(expected, rel=1e-5)
     logs = model.get_metrics_result()
     assert float(logs["weight_penalty"]) == pytest.approx(expected, rel=1e-5)
-    assert float(logs["supervised_loss"]) == 0.0
+    assert float(logs["supervised"]) == 0.0
     for old, new in zip(before, model.student.get_weights(), strict=True):
         slope = 0.01 * np.sign(old) + 2 * 0.02 * old
         kernel = old.ndim == 5
@@ -232,7 +266,7 @@ def test_two_replicas_count_the_penalty_once(
     two_replicas: tf.distribute.Strategy,
 ) -> None:
     with two_replicas.scope():
-        model = _model(teacher=False, l1=0.01, l2=0.02)
+        model = _model(teacher=False, terms=_with_penalty(0.01, 0.02))
     data = batch(2)
     data["candidates"][:] = True
     before = model.student.get_weights()
@@ -249,32 +283,99 @@ def test_two_replicas_count_the_penalty_once(
 
 def test_penalty_leaves_the_teacher_alone() -> None:
     # Its kernels would double R; they follow the student's by the average.
-    model = _model(l1=0.01, l2=0.02, consistency_weight=lambda _: 0.0)
+    model = _model(terms=_with_penalty(0.01, 0.02))
     data = batch()
     data["candidates"][:] = True
     before = model.student.get_weights()
-    total = model.train_step({k: tf.constant(v) for k, v in data.items()})
+    total = model.train_step(_tensors(data))
     assert float(total) == pytest.approx(
         _penalty_of(before, 0.01, 0.02), rel=1e-5
     )
 
 
-def test_without_penalty_nothing_is_computed(monkeypatch) -> None:
-    def refuse(*_: object) -> None:
-        raise AssertionError("the penalty was computed")
-
-    monkeypatch.setattr(mean_teacher, "weight_penalty", refuse)
-    model = _model(teacher=False)
-    model.train_step({k: tf.constant(v) for k, v in batch().items()})
-    assert "weight_penalty" not in model.get_metrics_result()
+def _moved_teacher(model: MeanTeacher) -> None:
+    model.teacher.set_weights([w + 0.3 for w in model.teacher.get_weights()])
 
 
-def test_evaluate_logs_the_penalty_beside_the_loss() -> None:
-    model = _model(teacher=False, l2=0.5)
-    scores = model.evaluate(_dataset(2), return_dict=True, verbose=0)
-    expected = _penalty_of(model.student.get_weights(), 0.0, 0.5)
-    assert scores["weight_penalty"] == pytest.approx(expected, rel=1e-5)
-    assert scores["loss"] < expected
+def test_loss_is_the_same_cost_in_both_steps() -> None:
+    """With a rate of 0 and no dropout; both at step 0 and at step 1."""
+    model = _model(optimizer=keras.optimizers.SGD(0.0), terms=_every_term)
+    data = _tensors(batch())
+    for step in range(2):
+        _moved_teacher(model)
+        logs = []
+        for take_step in (model.test_step, model.train_step):
+            model.reset_metrics()
+            total = float(take_step(data))
+            logs.append({k: float(v) for k, v in
+                         model.get_metrics_result().items()})  # fmt: skip
+            assert logs[-1]["loss"] == pytest.approx(total, rel=1e-6)
+        assert logs[0] == pytest.approx(logs[1], rel=1e-5)
+        weights = [1, 0.5, 0.25 * (step + 1), 1]
+        parts = [logs[0][term.name] for term in model.terms]
+        assert min(parts) > 1e-4
+        assert total == pytest.approx(np.dot(weights, parts), rel=1e-5)
+
+
+def test_a_term_of_ones_own_is_in_total_log_and_gradient() -> None:
+    """Half of the mean square of the logits, over the voxels of the batch."""
+
+    def squares(data: dict, logits: tf.Tensor, _: tf.Tensor) -> Reduction:
+        values = tf.reduce_sum(logits**2, -1)
+        return Reduction(tf.reduce_sum(values * data["mark"]),
+                         tf.reduce_sum(data["mark"]))  # fmt: skip
+
+    model = _model(teacher=False,
+                   terms=lambda _: [Term("squares", 0.5, squares)])  # fmt: skip
+    data = batch()
+    data["mark"] = (data["labels"] == 1).astype("float32")
+    logits = model.student(data["image"]).numpy()
+    expected = (logits[data["mark"] > 0] ** 2).sum(-1).mean()
+    before = model.student.get_weights()[0]
+    total = model.train_step(_tensors(data))
+    assert float(total) == pytest.approx(0.5 * expected, rel=1e-5)
+    logs = model.get_metrics_result()
+    assert float(logs["squares"]) == pytest.approx(expected, rel=1e-5)
+    assert "supervised" not in logs
+    assert np.abs(model.student.get_weights()[0] - before).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [[], [supervised_term()] * 2,
+     [Term("loss", 1.0, supervised_term().fn)]],
+)  # fmt: skip
+def test_terms_that_logs_cannot_tell_apart_are_refused(terms: list) -> None:
+    with pytest.raises(ValueError, match="terms: expected one or more"):
+        _model(terms=lambda _: terms)
+
+
+def test_consistency_without_a_teacher_is_refused() -> None:
+    model = _model(teacher=False, terms=_weighted(1.0))
+    with pytest.raises(ValueError, match="consistency"):
+        model.train_step(_tensors(batch()))
+
+
+def test_rows_and_resolved_labels_have_defaults(
+    two_replicas: tf.distribute.Strategy,
+) -> None:
+    """A batch of three entries gives the bits of one that has all of them."""
+    weights, scores = [], []
+    for left_out in ((), ("row", "resolved_labels", "annotated_labels")):
+        with two_replicas.scope():
+            model = _model(_hashed)
+        rows = _dataset(3, rows=2).map(
+            lambda data, left_out=left_out: {
+                key: value for key, value in data.items() if key not in left_out
+            }
+        )
+        history = model.fit(rows, verbose=0, shuffle=False).history
+        weights.append(model.student.get_weights())
+        scores.append(history["student_dice"])
+    for given, inferred in zip(*weights, strict=True):
+        np.testing.assert_array_equal(given, inferred)
+    assert scores[0] == scores[1]
+    assert scores[0][0] > 0
 
 
 def test_replicas_stay_equal(two_replicas: tf.distribute.Strategy) -> None:
@@ -345,12 +446,12 @@ def test_fit_with_keras_callbacks_and_evaluate(tmp_path) -> None:
             keras.callbacks.EarlyStopping("val_loss"),
         ],
     )
-    assert {"loss", "supervised_loss", "student_dice", "teacher_dice",
-            "consistency_loss", "val_loss"} <= set(history.history)  # fmt: skip
-    assert "val_supervised_loss" in path.read_text(encoding="utf-8")
+    assert {"loss", "supervised", "student_dice", "teacher_dice",
+            "consistency", "val_loss"} <= set(history.history)  # fmt: skip
+    assert "val_supervised" in path.read_text(encoding="utf-8")
     scores = model.evaluate(_dataset(2), return_dict=True, verbose=0)
-    assert scores["supervised_loss"] == pytest.approx(
-        history.history["val_supervised_loss"][-1]
+    assert scores["supervised"] == pytest.approx(
+        history.history["val_supervised"][-1]
     )
 
 

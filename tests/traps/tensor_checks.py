@@ -71,8 +71,8 @@ def check_consistency_is_in_the_cost(folder: Path) -> None:
         model.reset_metrics()
         total = float(model.train_step(_batch(1)))
         logs = model.get_metrics_result()
-        supervised = float(logs["supervised_loss"])
-        agreement = float(logs["consistency_loss"])
+        supervised = float(logs["supervised"])
+        agreement = float(logs["consistency"])
         assert agreement > 1e-3, "student and teacher agree already"
         assert abs(total - supervised - weight * agreement) < 1e-4, (
             f"the cost lacks {weight} times the consistency term"

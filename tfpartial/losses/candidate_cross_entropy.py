@@ -1,13 +1,15 @@
 """Eq. 2 and 4: cross entropy against the set of labels a voxel may be.
 
 In: stored labels, logits, the candidate table of each sample.
-Out: one loss per voxel, and which voxels carry information.
+Out: one loss per voxel, and which voxels carry information; their `Term`.
 """
 
 from __future__ import annotations
 
 from keras import ops
 
+from tfpartial.losses.reduction import Reduction, weighted_sum
+from tfpartial.losses.term import Batch, Term, Weight
 from tfpartial.types import Tensor
 
 # Stands for log(0). Finite, so that no inf - inf can make a NaN; so large
@@ -88,6 +90,19 @@ def informative_voxels(labels: Tensor, candidates: Tensor) -> Tensor:
     everything = ops.all(candidates, axis=-1)
     known = 1.0 - ops.cast(everything, "float32")
     return _row_of_each_voxel(known, labels)
+
+
+def supervised_term(weight: Weight = 1.0) -> Term:
+    """Return the term J_ace: the mean of Eq. (2) over informative voxels."""
+
+    def reduce(batch: Batch, logits: Tensor, _: Tensor | None) -> Reduction:
+        labels, candidates = batch["labels"], batch["candidates"]
+        return weighted_sum(
+            candidate_cross_entropy(labels, logits, candidates),
+            informative_voxels(labels, candidates),
+        )
+
+    return Term("supervised", weight, reduce)
 
 
 def _row_of_each_voxel(table: Tensor, labels: Tensor) -> Tensor:

@@ -1,13 +1,16 @@
 """Soft Dice against candidate sets: overlap where the annotation decides.
 
 In: stored values, logits, the candidate table of each sample.
-Out: one term per sample and stored value, and which of them count.
+Out: one value per sample and stored value, and which of them count; their
+`Term`.
 """
 
 from __future__ import annotations
 
 from keras import ops
 
+from tfpartial.losses.reduction import Reduction, weighted_sum
+from tfpartial.losses.term import Batch, Term, Weight
 from tfpartial.types import Tensor
 
 
@@ -29,7 +32,7 @@ def candidate_soft_dice(
     Formula:
         q_v = sum of p_c over S_v
         D_v = 2 sum_{u in v} q_v / (sum_{u in v or u apart} q_v + n_v)
-        term = 1 - D_v
+        value = 1 - D_v
     Symbols: u -> the stored value of a voxel; "u in v": S_u is a subset of
         S_v; "u apart": S_u and S_v are disjoint; n_v -> voxels with u in v.
 
@@ -39,7 +42,7 @@ def candidate_soft_dice(
         candidates: (B, V, L) bool.
 
     Returns:
-        terms: (B, V) float32 in [0, 1]; 0 where not counted.
+        values: (B, V) float32 in [0, 1]; 0 where not counted.
         counted: (B, V) float32, 1 where v is a structure with voxels in the
             patch. To be reduced by `reduction.weighted_sum`.
 
@@ -50,7 +53,7 @@ def candidate_soft_dice(
 
     Example:
         one voxel of {1} with p_1 = .8, one of {bg} with p_1 = .2:
-        D = 2 * .8 / (.8 + .2 + 1) = .8, term = .2
+        D = 2 * .8 / (.8 + .2 + 1) = .8, value = .2
 
     Source: Milletari et al., 2016, arXiv 1606.04797 (without squares), over
         merged probabilities as in Shi et al., 2021, arXiv 2007.03868.
@@ -78,6 +81,18 @@ def candidate_soft_dice(
     counted = is_structure * ops.cast(reference > 0.0, "float32")
     dice = 2.0 * both / ops.where(reference > 0.0, predicted + reference, 1.0)
     return counted * (1.0 - dice), counted
+
+
+def soft_dice_term(weight: Weight) -> Term:
+    """Return the term J_dice: the mean over structures of the global batch."""
+
+    def reduce(batch: Batch, logits: Tensor, _: Tensor | None) -> Reduction:
+        values, counted = candidate_soft_dice(
+            batch["labels"], logits, batch["candidates"]
+        )
+        return weighted_sum(values, counted)
+
+    return Term("soft_dice", weight, reduce)
 
 
 def _relations(sets: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,15 @@
 """Eq. 5: how far the student's prediction is from the teacher's.
 
 In: logits of both networks for the same voxels.
-Out: one value per voxel.
+Out: one value per voxel; their `Term`.
 """
 
 from __future__ import annotations
 
 from keras import ops
 
+from tfpartial.losses.reduction import Reduction, weighted_sum
+from tfpartial.losses.term import Batch, Term, Weight
 from tfpartial.types import Tensor
 
 
@@ -55,3 +57,19 @@ def consistency(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     teacher = ops.softmax(ops.cast(teacher_logits, "float32"), axis=-1)
     difference = student - ops.stop_gradient(teacher)
     return ops.mean(ops.square(difference), axis=-1)
+
+
+def consistency_term(weight: Weight = 1.0) -> Term:
+    """Return the term J_con: the mean of Eq. (5) over all voxels.
+
+    Args:
+        weight: w, a number or a ramp w(completed steps).
+    """
+
+    def reduce(_: Batch, student: Tensor, teacher: Tensor | None) -> Reduction:
+        if teacher is None:
+            raise ValueError("term 'consistency': expected a teacher's logits.")
+        squares = consistency(student, teacher)
+        return weighted_sum(squares, ops.ones_like(squares))
+
+    return Term("consistency", weight, reduce)

@@ -1,6 +1,6 @@
 """L1 and L2 of convolution kernels: a cost of the weights, not of voxels.
 
-In: kernels of a network. Out: one number.
+In: kernels of a network. Out: one number; its `Term`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from keras import ops
+from keras import Model, ops
 
+from tfpartial.losses.reduction import Reduction
+from tfpartial.losses.term import Batch, Term
 from tfpartial.types import Tensor
 
 _KERNEL_RANK = 5  # three axes of space, channels in, channels out
@@ -45,8 +47,7 @@ def weight_penalty(kernels: Sequence[Tensor], l1: float, l2: float) -> Tensor:
         () float32.
 
     Holds:
-        no kernels -> 0; it does not depend on the batch, so that of several
-        replicas each is to add its share of one penalty.
+        no kernels -> 0; it does not depend on the batch.
 
     Example:
         W = (1, -2), l1 = .1, l2 = .01: .1 * 3 + .01 * 5 = 0.35
@@ -61,3 +62,23 @@ def weight_penalty(kernels: Sequence[Tensor], l1: float, l2: float) -> Tensor:
         if l2:
             total += l2 * ops.sum(ops.square(weights))
     return total
+
+
+def weight_penalty_term(student: Model, l1: float, l2: float) -> Term:
+    """Return the term R of a network's convolution kernels.
+
+    Every replica holds the same kernels and counts 1: as shares and gradients
+    are summed over replicas, R is counted once, however many there are.
+
+    Args:
+        student: built; its trainable variables are looked up in each step.
+        l1: as in `weight_penalty`.
+        l2: as in `weight_penalty`.
+    """
+
+    def reduce(*_: Batch | Tensor | None) -> Reduction:
+        kernels = convolution_kernels(student.trainable_variables)
+        penalty = weight_penalty(kernels, l1, l2)
+        return Reduction(penalty, ops.ones_like(penalty))
+
+    return Term("weight_penalty", 1.0, reduce)

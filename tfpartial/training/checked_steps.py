@@ -44,7 +44,7 @@ class CheckedSteps(keras.Model):
             if self.optimizer is not None and not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
 
-    def _compiled(self, replica_step: Callable[[Any], Any]) -> Callable:
+    def _compile_step(self, replica_step: Callable[[Any], Any]) -> Callable:
         if self.steps_per_execution != 1:
             raise ValueError(
                 "steps_per_execution: expected 1 (each step is checked for a "
@@ -80,11 +80,11 @@ class CheckedSteps(keras.Model):
     def make_train_function(self, force: bool = False) -> Any:
         """Return iterator -> logs for one training step."""
         if self.train_function is None or force:
-            self.train_function = self._compiled(self.train_step)
+            self.train_function = self._compile_step(self.train_step)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
         """Return iterator -> logs for one test step."""
         if self.test_function is None or force:
-            self.test_function = self._compiled(self.test_step)
+            self.test_function = self._compile_step(self.test_step)
         return self.test_function

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
+from tfpartial.types import Tensor
 
-def warmed_decay(decay: float, step: Any) -> Any:
+
+def warmed_decay(decay: float, step: Tensor) -> Tensor:
     """Decay of the moving average at a step, warmed up: EMA warm-up.
 
     Formula:
@@ -30,7 +30,7 @@ def warmed_decay(decay: float, step: Any) -> Any:
 
 
 def update_teacher(
-    student: keras.Model, teacher: keras.Model, decay: Any
+    student: keras.Model, teacher: keras.Model, decay: Tensor
 ) -> None:
     """Move the teacher towards the student: EMA update.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from tfpartial.training.distributed.peers import check_agreement, watched
 from tfpartial.training.mean_teacher import MeanTeacher
 from tfpartial.training.optimizers import build_optimizer
 from tfpartial.training.records_check import check_records
+from tfpartial.training.terms import terms_of
 
 log = logging.getLogger(__name__)
 
@@ -169,34 +169,15 @@ def build_model(experiment: Experiment) -> MeanTeacher:
         student,
         network_of(experiment, "teacher") if options.teacher else None,
         label_space_of(experiment).names,
-        consistency_weight=weight_of_step(experiment),
+        terms_of(options, student),
         ema_decay=options.consistency.ema_decay,
         clip_norm=options.optimizer.clip_norm,
-        soft_dice=options.soft_dice,
-        l1=options.l1,
-        l2=options.l2,
         seed=experiment.seed,
     )
     optimizer = build_optimizer(options)
     model.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(model.student.trainable_variables)
     return model
-
-
-def weight_of_step(experiment: Experiment) -> Callable[[Any], Any]:
-    """Return completed steps -> consistency weight, constant in an epoch."""
-    options, ramp = experiment.fit, experiment.fit.consistency
-
-    def weight(step: Any) -> Any:
-        return schedules.consistency_weight(
-            step // options.steps_per_epoch,
-            options.epochs,
-            ramp.weight,
-            ramp.ramp_start,
-            ramp.ramp_end,
-        )
-
-    return weight
 
 
 def _distributed(
@@ -249,7 +230,6 @@ def _observers(
         run_dir / "tensorboard" if worker == 0 else None,
         steps_per_epoch=options.steps_per_epoch,
         global_batch_size=options.global_batch_size,
-        consistency_weight=weight_of_step(experiment),
         learning_rate=schedules.learning_rate(
             options.optimizer, steps, options.steps_per_epoch
         ),
@@ -264,7 +244,7 @@ def _observers(
         network_of(experiment, "validation"),
         board,
         run_dir,
-        label_names=label_space_of(experiment).names,
+        space=label_space_of(experiment),
         hu_window=experiment.preprocess.hu_window,
         window_shape=experiment.predict.window_shape or options.patch_shape,
         every_epochs=options.validation.every_epochs,

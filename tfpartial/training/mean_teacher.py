@@ -1,96 +1,51 @@
 """`MeanTeacher`: one Keras model that trains a student beside its teacher.
 
-In: batches of tfpartial.data.pipeline (a dict of tensors).
-Out: a trained student and its moving average.
+In: two networks of one architecture, the terms of the cost, batches (a dict of
+tensors). Out: a trained student and its moving average.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 from keras import ops
 
 from tfpartial.losses import (
-    candidate_cross_entropy,
-    candidate_soft_dice,
-    consistency,
-    convolution_kernels,
-    informative_voxels,
-    reduction,
-    weight_penalty,
+    Reduction,
+    Term,
+    consistency_term,
+    supervised_term,
+    total_cost,
 )
+from tfpartial.losses.term import Batch
 from tfpartial.metrics.streaming_dice import StreamingDice
 from tfpartial.models import dropout_keys
 from tfpartial.training.checked_steps import CheckedSteps, NonFiniteLossError
 from tfpartial.training.ema import update_teacher, warmed_decay
+from tfpartial.training.replicas import replica_position, sum_over_replicas
+from tfpartial.training.seeded_layers import reseed_dropout, seed_states
+from tfpartial.types import Tensor
 
-__all__ = [
-    "MeanTeacher",
-    "NonFiniteLossError",
-    "reseed_dropout",
-    "sum_over_replicas",
-]
+__all__ = ["MeanTeacher", "NonFiniteLossError"]
 log = logging.getLogger(__name__)
 STUDENT_STREAM = 0
 TEACHER_STREAM = 1
-
-
-def sum_over_replicas(value: Any) -> Any:
-    """Sum tensors over all replicas; the identity for a single one."""
-    context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
-
-
-def _replicas() -> int:
-    """Return how many replicas share a step."""
-    context = tf.distribute.get_replica_context()
-    return context.num_replicas_in_sync if context else 1
-
-
-def reseed_dropout(
-    network: keras.Model, seed: int, step: Any, stream: int
-) -> None:
-    """Give the seeded layers of a network masks of their own in this step.
-
-    Networks of the registry do without (their masks come from a hash). Layers
-    of Keras draw the same mask on every replica, and a clone the same as its
-    original; here the state becomes a function of (seed, step, layer, student
-    or teacher, replica). It needs no checkpoint; it does depend on how many
-    replicas there are.
-    """
-    context = tf.distribute.get_replica_context()
-    replica = context.replica_id_in_sync_group if context else 0
-    for order, variable in enumerate(_seeds(network)):
-        first = seed + 1_000_003 * (stream + 1) + 7919 * order
-        place = first + 104_729 * ops.cast(replica, "int64")
-        # Room for a layer that draws several times in a step.
-        state = ops.stack([place, ops.cast(step, "int64") * 1024])
-        variable.assign(ops.cast(state, variable.dtype))
-
-
-def _seeds(network: keras.Model) -> list[keras.Variable]:
-    """Return the states of a network's random layers."""
-    variables = network.non_trainable_variables
-    return [v for v in variables if "seed_generator" in v.path]
 
 
 class MeanTeacher(CheckedSteps):
     """Student and EMA teacher, trained together: Eq. (3).
 
     Formula:
-        J = J_ace + d * J_dice + w(t) * J_con + R
+        J = sum over terms of w_term(t) J_term
+          = J_ace + w(t) J_con, unless you give other terms
 
-    J_ace: candidate-set cross entropy of the student, Eq. (2); J_con:
-    mean squared difference of the two softmax outputs, Eq. (5). Not in the
-    paper and off by default: J_dice, soft Dice over candidate sets; R, L1 and
-    L2 of the student's convolution kernels.
-    Without a teacher it is plain supervised training with any candidate table.
+    J_ace: candidate-set cross entropy of the student, Eq. (2); J_con: mean
+    squared difference of the two softmax outputs, Eq. (5). Both steps report
+    the same J as `loss`, and the mean of every term under its name. Without a
+    teacher it is plain supervised training with any candidate table.
 
     Attributes:
         student: any `keras.Model` (B, I, J, K, 1) -> (B, I, J, K, L) logits
@@ -98,9 +53,23 @@ class MeanTeacher(CheckedSteps):
         teacher: same architecture, or None. Never trained by gradients;
             called with training=True, so that its dropout is on while batch
             norm, being frozen, uses the student's moving statistics.
+        terms: of the cost, in the order in which they are added.
 
-    Batch: dict with image (B, I, J, K, 1) float32, labels (B, i, j, k) uint8,
-    candidates (B, V, L) bool, resolved_labels (B, L) bool and row (B,) int32.
+    Batch: a dict with
+        image: (B, I, J, K, 1) float32.
+        labels: (B, i, j, k) integer, stored values in [0, V); (i, j, k) is
+            the shape of the network's output.
+        candidates: (B, V, L) bool, the labels that each stored value may be.
+        resolved_labels: (B, L) bool, labels whose Dice is counted; default:
+            `metrics.streaming_dice.find_resolved_labels`.
+        row: (B,) int32, place in the global batch, which decides the dropout
+            of a network of `tfpartial.models`; default: that of equal shares.
+        Terms of your own may ask for more.
+
+    Example:
+        model = MeanTeacher(student, teacher, ["background", "liver"])
+        model.compile(optimizer=keras.optimizers.AdamW(1e-3))
+        model.fit(dataset_of_batches, epochs=3)
     """
 
     def __init__(
@@ -108,13 +77,10 @@ class MeanTeacher(CheckedSteps):
         student: keras.Model,
         teacher: keras.Model | None,
         label_names: Sequence[str],
+        terms: Sequence[Term] | None = None,
         *,
-        consistency_weight: Callable[[Any], Any] = lambda _: 1.0,
         ema_decay: float = 0.99,
         clip_norm: float | None = None,
-        soft_dice: float = 0.0,
-        l1: float = 0.0,
-        l2: float = 0.0,
         seed: int = 0,
         name: str = "mean_teacher",
     ) -> None:
@@ -125,39 +91,36 @@ class MeanTeacher(CheckedSteps):
             teacher: built by the same builder; its weights are overwritten
                 with the student's, its dropout seeds are drawn anew.
             label_names: all L names, background first.
-            consistency_weight: completed steps -> w.
+            terms: of the cost; default: `supervised_term()` and, with a
+                teacher, `consistency_term()`.
             ema_decay: alpha.
             clip_norm: largest global norm of the gradient summed over
                 replicas, or None.
-            soft_dice: d, weight of the soft Dice over candidate sets.
-            l1: times the sum of |w| over the student's convolution kernels.
-            l2: times the sum of w^2 over the student's convolution kernels.
             seed: of the dropout masks.
             name: Keras name.
 
         Raises:
-            ValueError: student and teacher differ in their weights.
+            ValueError: student and teacher differ in their weights; no terms,
+                or two of one name.
         """
         super().__init__(name=name)
         self.student = student
         self.teacher = teacher
-        self.consistency_weight = consistency_weight
+        if terms is None:
+            taught = [] if teacher is None else [consistency_term()]
+            terms = [supervised_term(), *taught]
+        self.terms = tuple(terms)
         self.ema_decay = ema_decay
         self.clip_norm = clip_norm
-        self.soft_dice = soft_dice
-        self.l1, self.l2 = l1, l2
         self.seed = seed
-        self.supervised_loss = keras.metrics.Mean("supervised_loss")
         self.student_dice = StreamingDice(label_names, "student_dice")
+        self.teacher_dice = None
         if teacher is not None:
             self._adopt(teacher)
-            self.consistency_loss = keras.metrics.Mean("consistency_loss")
             self.teacher_dice = StreamingDice(label_names, "teacher_dice")
-        if soft_dice:
-            self.soft_dice_loss = keras.metrics.Mean("soft_dice_loss")
-        if l1 or l2:
-            self.weight_penalty = keras.metrics.Mean("weight_penalty")
-        if not hasattr(student, "context_voxels") and _seeds(student):
+        self._check_terms()
+        self.term_means = [keras.metrics.Mean(term.name) for term in terms]
+        if not hasattr(student, "context_voxels") and seed_states(student):
             log.info(
                 "student '%s' is not of the registry: its dropout masks "
                 "depend on the number of replicas",
@@ -178,140 +141,118 @@ class MeanTeacher(CheckedSteps):
         teacher.trainable = False
         teacher.set_weights(self.student.get_weights())
 
-    def call(self, image: Any, training: bool = False) -> Any:
+    def _check_terms(self) -> None:
+        """Refuse terms that the logs could not tell apart."""
+        names = ["loss", "student_dice", "teacher_dice"]
+        names += [term.name for term in self.terms]
+        if not self.terms or len(set(names)) < len(names):
+            raise ValueError(
+                "terms: expected one or more, with names of their own beside "
+                f"{', '.join(names[:3])}, received {names[3:]}."
+            )
+
+    def call(self, image: Tensor, training: bool = False) -> Tensor:
         """Return the student's logits."""
         return self.student(image, training=training)
 
-    def _logits(self, network: keras.Model, batch: Any, stream: int) -> Any:
-        step = self.optimizer.iterations
-        reseed_dropout(network, self.seed, step, stream)
-        with dropout_keys(self.seed, step, batch["row"], stream):
-            return network(batch["image"], training=True)
-
-    def _supervised(self, batch: Any, logits: Any) -> reduction.Reduction:
-        labels, candidates = batch["labels"], batch["candidates"]
-        return reduction.weighted_sum(
-            candidate_cross_entropy(labels, logits, candidates),
-            informative_voxels(labels, candidates),
-        )
-
-    def train_step(self, batch: Any) -> Any:
-        """One step of Eq. (3): losses, update of student, then of teacher.
+    def train_step(self, batch: Batch) -> Tensor:
+        """One step of Eq. (3): cost, update of student, then of teacher.
 
         Returns:
             Scalar float32, J of the global batch, the same on every replica.
         """
         # A copy: the variable itself counts this step before it ends.
         completed = tf.identity(self.optimizer.iterations)
-        weight = ops.cast(self.consistency_weight(completed), "float32")
-        taught = self.teacher is not None
-        if taught:
-            target = self._logits(self.teacher, batch, TEACHER_STREAM)
+        target = None
+        if self.teacher is not None:
+            target = self._dropped_logits(self.teacher, batch, TEACHER_STREAM)
         with tf.GradientTape() as tape:
-            logits = self._logits(self.student, batch, STUDENT_STREAM)
-            supervised = self._supervised(batch, logits)
-            loss = reduction.scalar(supervised, sum_over_replicas)
-            if self.soft_dice:
-                loss += self._soft_dice_share(batch, logits)
-            if taught:
-                squares = consistency(logits, tf.stop_gradient(target))
-                agreement = reduction.weighted_sum(
-                    squares, ops.ones_like(squares)
-                )
-                loss += weight * reduction.scalar(agreement, sum_over_replicas)
-            if self.l1 or self.l2:
-                loss += self._penalty_share()
-        self._descend(tape, loss)
-
-        self._count(self.supervised_loss, supervised)
-        self._count_dice(self.student_dice, batch, logits)
-        if taught:
+            logits = self._dropped_logits(self.student, batch, STUDENT_STREAM)
+            share, parts = total_cost(
+                self.terms, batch, logits, target, completed, sum_over_replicas
+            )
+        self._descend(tape, share)
+        if self.teacher is not None:
             decay = warmed_decay(self.ema_decay, completed)
             update_teacher(self.student, self.teacher, decay)
-            self._count(self.consistency_loss, agreement)
-            self._count_dice(self.teacher_dice, batch, target)
-        return self._log_total(loss)
+        return self._log(batch, logits, target, share, parts)
 
-    def test_step(self, batch: Any) -> Any:
-        """Count losses and Dice of a batch without dropout or update."""
-        logits = self.student(batch["image"], training=False)
-        supervised = self._supervised(batch, logits)
-        self._count(self.supervised_loss, supervised)
-        self._count_dice(self.student_dice, batch, logits)
+    def test_step(self, batch: Batch) -> Tensor:
+        """Count cost and Dice of a batch without dropout or update.
+
+        Returns:
+            Scalar float32, the J that `train_step` would have for these
+            logits: the weights of the terms are those of the next step.
+        """
+        image, target = batch["image"], None
+        logits = self.student(image, training=False)
         if self.teacher is not None:
-            target = self.teacher(batch["image"], training=False)
-            squares = consistency(logits, target)
-            agreement = reduction.weighted_sum(squares, ops.ones_like(squares))
-            self._count(self.consistency_loss, agreement)
-            self._count_dice(self.teacher_dice, batch, target)
-        if self.soft_dice:
-            self._soft_dice_share(batch, logits)
-        if self.l1 or self.l2:
-            self._penalty_share()  # counted; the total is that of the data
-        return self._log_total(reduction.scalar(supervised, sum_over_replicas))
+            target = self.teacher(image, training=False)
+        share, parts = total_cost(
+            self.terms, batch, logits, target, self.optimizer.iterations,
+            sum_over_replicas,
+        )  # fmt: skip
+        return self._log(batch, logits, target, share, parts)
 
-    def _soft_dice_share(self, batch: Any, logits: Any) -> Any:
-        """Count J_dice; return this replica's share of d * J_dice.
+    def _dropped_logits(
+        self, network: keras.Model, batch: Batch, stream: int
+    ) -> Tensor:
+        """Call a network with the dropout masks of this step."""
+        image, step = batch["image"], self.optimizer.iterations
+        row = batch.get("row")
+        if row is None:
+            rows = ops.shape(image)[0]
+            row = replica_position()[0] * rows + ops.arange(rows, dtype="int32")
+        reseed_dropout(network, self.seed, step, stream)
+        with dropout_keys(self.seed, step, row, stream):
+            return network(image, training=True)
 
-        J_dice is the mean over the structures of all samples of the global
-        batch.
-        """
-        terms, counted = candidate_soft_dice(
-            batch["labels"], logits, batch["candidates"]
-        )
-        overlap = reduction.weighted_sum(terms, counted)
-        self._count(self.soft_dice_loss, overlap)
-        return self.soft_dice * reduction.scalar(overlap, sum_over_replicas)
-
-    def _penalty_share(self) -> Any:
-        """Count R; return this replica's share of it.
-
-        Every replica holds the same kernels, and their losses and gradients
-        are summed: without the division two replicas would count R twice.
-        """
-        kernels = convolution_kernels(self.student.trainable_variables)
-        penalty = weight_penalty(kernels, self.l1, self.l2)
-        self.weight_penalty.update_state(penalty)
-        return penalty / _replicas()
-
-    def _descend(self, tape: tf.GradientTape, loss: Any) -> None:
-        """Update the student by this replica's gradient of its loss."""
+    def _descend(self, tape: tf.GradientTape, share: Tensor) -> None:
+        """Update the student by this replica's gradient of its share of J."""
         variables = self.student.trainable_variables
         gradients = tape.gradient(
-            loss,
+            share,
             variables,
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )
-        gradients = self._clipped(gradients)
+        if self.clip_norm is not None:
+            gradients = _clip_global_norm(gradients, self.clip_norm)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
-    def _clipped(self, gradients: list[Any]) -> list[Any]:
-        """Clip the norm of the gradient of the *global* batch.
-
-        The optimizer sums gradients over replicas, so what is summed here
-        already is handed on divided by their number.
-        """
-        if self.clip_norm is None:
-            return gradients
-        replicas = _replicas()
-        if replicas > 1:
-            gradients = sum_over_replicas(gradients)
-        clipped, _ = tf.clip_by_global_norm(gradients, self.clip_norm)
-        return [gradient / replicas for gradient in clipped]
-
-    def _count(self, metric: Any, part: reduction.Reduction) -> None:
-        mean = ops.divide_no_nan(part.numerator, part.count)
-        metric.update_state(mean, sample_weight=part.count)
-
-    def _count_dice(self, metric: Any, batch: Any, logits: Any) -> None:
-        metric.update_state(
-            batch["labels"],
-            logits,
-            batch["candidates"],
-            batch["resolved_labels"],
-        )
-
-    def _log_total(self, loss: Any) -> Any:
-        total = sum_over_replicas(loss)
+    def _log(
+        self,
+        batch: Batch,
+        logits: Tensor,
+        target: Tensor | None,
+        share: Tensor,
+        parts: Sequence[Reduction],
+    ) -> Tensor:
+        """Count terms, Dice and J in their metrics; return J."""
+        for metric, part in zip(self.term_means, parts, strict=True):
+            mean = ops.divide_no_nan(part.numerator, part.count)
+            metric.update_state(mean, sample_weight=part.count)
+        pairs = ((self.student_dice, logits), (self.teacher_dice, target))
+        for dice, predicted in pairs:
+            if dice is not None:
+                dice.update_state(
+                    batch["labels"],
+                    predicted,
+                    batch["candidates"],
+                    batch.get("resolved_labels"),
+                )
+        total = sum_over_replicas(share)
         self._loss_tracker.update_state(total)
         return total
+
+
+def _clip_global_norm(gradients: list[Tensor], norm: float) -> list[Tensor]:
+    """Clip the norm of the gradient of the *global* batch.
+
+    The optimizer sums gradients over replicas, so what is summed here already
+    is handed on divided by their number.
+    """
+    _, replicas = replica_position()
+    if replicas > 1:
+        gradients = sum_over_replicas(gradients)
+    clipped, _ = tf.clip_by_global_norm(gradients, norm)
+    return [gradient / replicas for gradient in clipped]

@@ -8,15 +8,16 @@ import keras
 from keras import ops
 
 from tfpartial.config.optimizer import Optimizer
+from tfpartial.types import Tensor
 
 
 def consistency_weight(
-    completed_epochs: Any,
+    completed_epochs: Tensor,
     epochs: int,
     weight: float = 1.0,
     ramp_start: float = 3 / 35,
     ramp_end: float = 13 / 35,
-) -> Any:
+) -> Tensor:
     """Weight w of the consistency term: the ramp w(e) of docs/equations.md.
 
     Formula:
@@ -108,7 +109,7 @@ class WarmedUp(keras.optimizers.schedules.LearningRateSchedule):
         self.peak = peak
         self.warmup_steps = warmup_steps
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """Return the rate at a step."""
         step = ops.cast(step, "float32")
         rising = self.peak * step / self.warmup_steps

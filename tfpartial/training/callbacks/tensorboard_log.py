@@ -1,4 +1,4 @@
-"""Losses, weights, rates, Dice per label, speed, waiting: of each epoch.
+"""Cost and terms, rates, Dice per label, speed, waiting: of each epoch.
 
 In: the logs of an epoch. Out: scalars for TensorBoard, metrics.json.
 """
@@ -6,7 +6,6 @@ In: the logs of an epoch. Out: scalars for TensorBoard, metrics.json.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ _SPEED = "speed/"
 class TensorBoardLog(keras.callbacks.Callback):
     """Writes one set of scalars per epoch, at the number of completed steps.
 
-    Tags: loss/total, loss/supervised, loss/consistency, loss/soft_dice,
-    loss/weight_penalty, schedule/consistency_weight, schedule/learning_rate,
-    dice_student/<label>, dice_teacher/<label> (training patches),
-    speed/patches_per_second, speed/share_waiting_for_data.
+    Tags: loss/total, loss/<term> of every term of the model, such as
+    loss/supervised; schedule/<term>_weight, where it changes with the steps;
+    schedule/learning_rate; dice_student/<label>, dice_teacher/<label>
+    (training patches); speed/patches_per_second,
+    speed/share_waiting_for_data.
 
     Every worker has one, because the counts behind a Dice are summed over all
     workers when they are read; those without a folder write nothing.
@@ -40,7 +40,6 @@ class TensorBoardLog(keras.callbacks.Callback):
         *,
         steps_per_epoch: int,
         global_batch_size: int,
-        consistency_weight: Callable[[Any], Any],
         learning_rate: Any,
         history: History | None = None,
     ) -> None:
@@ -53,7 +52,6 @@ class TensorBoardLog(keras.callbacks.Callback):
         )
         self._steps = steps_per_epoch
         self._batch = global_batch_size
-        self._weight = consistency_weight
         self._rate = learning_rate
         self._started = 0.0
 
@@ -70,20 +68,19 @@ class TensorBoardLog(keras.callbacks.Callback):
         logs = logs or {}
         scalars = {
             "loss/total": logs.get("loss"),
-            "loss/supervised": logs.get("supervised_loss"),
-            "loss/consistency": logs.get("consistency_loss"),
-            "loss/soft_dice": logs.get("soft_dice_loss"),
-            "loss/weight_penalty": logs.get("weight_penalty"),
             "schedule/learning_rate": rate(step - 1)
             if callable(rate)
             else rate,
             "speed/patches_per_second": self._steps * self._batch / seconds,
             "speed/share_waiting_for_data": self.model.wait_seconds / seconds,
         }
-        if self.model.teacher is not None:
-            scalars["schedule/consistency_weight"] = self._weight(step - 1)
+        for term in self.model.terms:
+            scalars[f"loss/{term.name}"] = logs.get(term.name)
+            if callable(term.weight):
+                weight = term.weight_at(step - 1)
+                scalars[f"schedule/{term.name}_weight"] = weight
         for kind in ("student", "teacher"):
-            metric = getattr(self.model, f"{kind}_dice", None)
+            metric = getattr(self.model, f"{kind}_dice")
             for name, dice in metric.per_label().items() if metric else ():
                 scalars[f"dice_{kind}/{name}"] = dice
         self.write(step, scalars)
