@@ -102,16 +102,18 @@ class StreamingDice(keras.metrics.Metric):
     """Dice per label over all voxels seen since the last reset.
 
     Formula:
-        Dice_l = 2 |P_l and R_l| / (|P_l| + |R_l|);  NaN if both are empty
+        Dice_l = 2 |P_l and R_l| / (|P_l| + |R_l|);  NaN if R_l is empty
 
-    The counts are summed over samples, steps and replicas *before* the
-    division: of one scan it is the Dice of `metrics.overlap.dice` for that
-    label's `metrics.groups.Structure`; of several it is not the mean of
-    theirs, because a patch often holds only a corner of an organ. They are
-    float64: float32 stops counting small labels past 2^24 voxels.
+    Of one scan it is the Dice of `metrics.overlap.dice` for that label's
+    `metrics.groups.Structure`. On purpose it differs from that of a scan in
+    what patches ask for: the counts are summed over samples, steps and
+    replicas *before* the division, as a patch often holds only a corner of an
+    organ; a label that no patch shows has no Dice, where that of a scan is 0
+    if it is predicted; merged labels have none. The counts are float64:
+    float32 stops counting small labels past 2^24 voxels.
 
-    `result()` is the mean over labels that are in the reference or predicted;
-    `per_label()` gives all of them. Merged labels have none here.
+    `result()` is the mean over labels with a reference voxel; `per_label()`
+    gives all of them.
     """
 
     def __init__(self, label_names: Sequence[str], name: str) -> None:
@@ -156,19 +158,20 @@ class StreamingDice(keras.metrics.Metric):
         self.counts.assign_add(overlap_counts(counts, candidates, resolved))
 
     def per_label(self) -> dict[str, float]:
-        """Return Dice of every label but background; NaN without a voxel."""
+        """Return Dice of every label but background; NaN without reference."""
         both, predicted, reference = np.asarray(self.counts.numpy())
         with np.errstate(invalid="ignore"):
             dice = 2 * both / (predicted + reference)
+        dice[reference == 0] = np.nan
         return dict(zip(self.label_names[1:], dice[1:].tolist(), strict=True))
 
     def result(self) -> Tensor:
-        """Return the mean Dice over labels with a voxel; 0 without any."""
+        """Return the mean Dice over labels with a reference voxel."""
         both, predicted, reference = tf.unstack(
             tf.convert_to_tensor(self.counts)[:, 1:]
         )
         dice = tf.math.divide_no_nan(2 * both, predicted + reference)
-        present = tf.cast(predicted + reference > 0, tf.float64)
+        present = tf.cast(reference > 0, tf.float64)
         return tf.math.divide_no_nan(
             tf.reduce_sum(dice * present), tf.reduce_sum(present)
         )
