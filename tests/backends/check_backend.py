@@ -13,7 +13,14 @@ import numpy as np
 from keras import backend, ops
 from twins import slow_dropout, slow_losses, slow_norm
 
-from tfpartial.losses import candidate_cross_entropy, consistency
+from tfpartial.losses import (
+    candidate_cross_entropy,
+    consistency,
+    consistency_term,
+    soft_dice_term,
+    supervised_term,
+    total_cost,
+)
 from tfpartial.models import HashDropout, build_network, dropout_keys
 from tfpartial.models.group_norm import GroupNorm
 
@@ -36,6 +43,15 @@ def check_losses() -> None:
         ops.convert_to_numpy(consistency(logits, other)),
         slow_losses.consistency(logits, other),
         atol=1e-6,
+    )
+    terms = [supervised_term(), soft_dice_term(0.5),
+             consistency_term(lambda steps: steps / 4)]  # fmt: skip
+    batch = {"labels": labels, "candidates": candidates}
+    cost, parts = total_cost(terms, batch, logits, other, 2)
+    means = [float(part.numerator) / max(float(part.count), 1)
+             for part in parts]  # fmt: skip
+    np.testing.assert_allclose(
+        float(cost), np.dot([1, 0.5, 0.5], means), rtol=1e-6
     )
     nothing = candidate_cross_entropy(
         labels, 1e4 * logits, np.ones_like(candidates)

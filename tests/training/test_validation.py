@@ -113,6 +113,9 @@ class FakeStore:
             for n, split in enumerate(splits)
         ]
 
+    def case_numbers(self, split: str) -> list[int]:
+        return [n for n, c in enumerate(self.cases) if c.split == split]
+
     def read_scan(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         hu = np.full((1, 1, 1), 10 * self.mark + number, np.int16)
         return hu, np.zeros((1, 1, 1), np.uint8)

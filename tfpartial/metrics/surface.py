@@ -141,9 +141,9 @@ def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice]:
         np.any(columns, axis=0),
         np.any(mask, axis=(0, 1)),
     ):
-        found = np.flatnonzero(along)
-        stop = int(found[-1]) + 1 if found.size else 0
-        box.append(slice(int(found[0]) if found.size else 0, stop))
+        filled = np.flatnonzero(along)
+        stop = int(filled[-1]) + 1 if filled.size else 0
+        box.append(slice(int(filled[0]) if filled.size else 0, stop))
     return box[0], box[1], box[2]
 
 

@@ -165,9 +165,9 @@ class MeanTeacher(CheckedSteps):
         completed = tf.identity(self.optimizer.iterations)
         target = None
         if self.teacher is not None:
-            target = self._dropped_logits(self.teacher, batch, TEACHER_STREAM)
+            target = self._run_with_dropout(self.teacher, batch, TEACHER_STREAM)
         with tf.GradientTape() as tape:
-            logits = self._dropped_logits(self.student, batch, STUDENT_STREAM)
+            logits = self._run_with_dropout(self.student, batch, STUDENT_STREAM)
             share, parts = total_cost(
                 self.terms, batch, logits, target, completed, sum_over_replicas
             )
@@ -194,7 +194,7 @@ class MeanTeacher(CheckedSteps):
         )  # fmt: skip
         return self._log(batch, logits, target, share, parts)
 
-    def _dropped_logits(
+    def _run_with_dropout(
         self, network: keras.Model, batch: Batch, stream: int
     ) -> Tensor:
         """Call a network with the dropout masks of this step."""

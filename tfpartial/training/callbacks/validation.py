@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,12 @@ def read_validation_scans(
         max_cases: of all databases together.
         databases: whose scans; default: all.
     """
-    queues = []
-    for database, store in stores.items():
-        if databases and database not in databases:
-            continue
-        numbers = [
-            n for n, c in enumerate(store.cases) if c.split == "validation"
-        ]
-        queues.append([(database, store, n) for n in numbers])
-    turns = max((len(queue) for queue in queues), default=0)
-    order = [q[t] for t in range(turns) for q in queues if t < len(q)]
+    queues = [
+        [(database, store, n) for n in store.case_numbers("validation")]
+        for database, store in stores.items()
+        if not databases or database in databases
+    ]
+    order = [case for turn in zip_longest(*queues) for case in turn if case]
     scans = []
     for database, store, number in order[:max_cases]:
         entry = store.cases[number]
