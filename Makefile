@@ -5,6 +5,7 @@
 #             time: the share that the tests notice (docs/mutation.md)
 # make bench  every speed against its floor or a peer's (PyTorch, MONAI), with
 #             an environment of its own; rewrites the table of the results
+# make graph  docs/images/imports.png: which room imports which
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
@@ -15,7 +16,7 @@ BENCH_VENV ?= .venv-bench
 PEERS := torch==2.13.0 monai==1.6.1
 MUTATION := mutmut==3.8.1
 
-.PHONY: demo test test-fast mutation bench check env clean
+.PHONY: demo test test-fast mutation bench check graph env clean
 
 env: $(VENV)/.ready
 
@@ -28,13 +29,16 @@ $(VENV)/.ready: requirements.lock setup.cfg pyproject.toml
 	touch $@
 
 demo: env
-	$(BIN)/python scripts/demo.py
+	$(BIN)/tfpartial demo
+
+graph: env
+	$(BIN)/python docs/draw_imports.py
 
 check: env
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell tfpartial tfrecords_builder scripts benchmarks tests \
-	    docs configs README.md CHANGELOG.md
+	    docs configs examples README.md CONTRIBUTING.md CHANGELOG.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

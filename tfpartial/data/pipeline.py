@@ -29,17 +29,17 @@ def build_training_dataset(
     stores: Mapping[str, RecordStore],
     *,
     space: LabelSpace,
-    supervision: Mapping[str, Supervision],
-    weights: Mapping[str, float],
-    label_share: float,
-    patch_shape: Shape3,
-    context_voxels: Shape3,
-    augment: Mapping[str, float],
-    hu_window: tuple[float, float],
-    seed: int,
-    start_step: int,
-    rows: range,
-    readers: int,
+    patch_shape: Shape3 = (64, 64, 64),
+    rows: range = range(2),
+    supervision: Mapping[str, Supervision] | None = None,
+    weights: Mapping[str, float] | None = None,
+    label_share: float = 0.7,
+    context_voxels: Shape3 = (0, 0, 0),
+    augment: Mapping[str, float] | None = None,
+    hu_window: tuple[float, float] | None = None,
+    seed: int = 0,
+    start_step: int = 0,
+    readers: int = 2,
     balance: Balance = "labels",
 ) -> tf.data.Dataset:
     """Return the training batches of one worker, without end.
@@ -47,16 +47,18 @@ def build_training_dataset(
     Args:
         stores: database -> its records.
         space: L labels, and which mirrors which.
+        patch_shape: (i, j, k) voxels of the labels.
+        rows: this worker's rows of each step's global batch; by default the
+            two of a batch of two.
         supervision: database -> how its labels are used; default "partial".
         weights: database -> relative share of the patches; default 1.
         label_share: share of the patches drawn by a stored value.
-        patch_shape: (i, j, k) voxels of the labels.
         context_voxels: voxels the image is larger by on *each side*.
         augment: field of an `augment.Step` -> how much it changes; default 0.
-        hu_window: clip limits of the intensities, HU.
+        hu_window: clip limits of the intensities, HU; default: that of
+            the records.
         seed: of the run.
         start_step: step of the first element.
-        rows: this worker's rows of each step's global batch.
         readers: patches that are read in parallel.
         balance: which stored values share these patches; `PatchSampler`.
 
@@ -70,6 +72,9 @@ def build_training_dataset(
     Raises:
         InputError: see `PatchSampler`, `PatchReader`.
     """
+    supervision, weights = supervision or {}, weights or {}
+    if hu_window is None:
+        hu_window = next(iter(stores.values())).hu_window
     sampler = PatchSampler(
         stores,
         supervision=supervision,
@@ -86,7 +91,7 @@ def build_training_dataset(
         supervision=supervision,
         patch_shape=patch_shape,
         context_voxels=context_voxels,
-        augment=augment,
+        augment=augment or {},
         hu_window=hu_window,
         seed=seed,
     )

@@ -15,7 +15,7 @@ import itertools
 import math
 import mmap
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +223,33 @@ class RecordStore:
             self.case_of_record, np.arange(len(self.cases) + 1)
         )
         self._shards = [_map(self.folder / name) for name in index.shard_names]
+
+
+def open_records(
+    records_dir: str | Path, databases: Iterable[str] | None = None
+) -> dict[str, RecordStore]:
+    """Open databases of records.
+
+    Args:
+        records_dir: as `build` wrote it.
+        databases: names; default: all that are there.
+
+    Returns:
+        Database -> its records.
+
+    Raises:
+        InputError: a database has no records, or the folder has none.
+    """
+    if databases is None:
+        pattern = f"*/{TFDS_VERSION}/{CASES_FILE}"
+        found = sorted(Path(records_dir).glob(pattern))
+        databases = [path.parents[1].name for path in found]
+        if not databases:
+            raise InputError(
+                f"{records_dir}: expected records, found none in any of its "
+                "folders. Build them first: tfpartial build --config <config>."
+            )
+    return {name: RecordStore(records_dir, name) for name in databases}
 
 
 def _map(shard: Path) -> memoryview:

@@ -19,7 +19,7 @@ from tfpartial.errors import InputError
 from tfpartial.files.folder_lock import folder_lock
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
-from tfpartial.records.store import RecordStore
+from tfpartial.records.store import RecordStore, open_records
 from tfpartial.runs.claim import claim_run_dir, hash_of_records
 from tfpartial.runs.history import History
 from tfpartial.runs.loaded_run import network_of
@@ -144,11 +144,7 @@ def open_stores(experiment: Experiment) -> dict[str, RecordStore]:
     Raises:
         InputError: records are missing.
     """
-    records_dir = Path(experiment.records_dir)
-    return {
-        name: RecordStore(records_dir, name)
-        for name in trained_databases(experiment)
-    }
+    return open_records(experiment.records_dir, trained_databases(experiment))
 
 
 def build_model(experiment: Experiment) -> MeanTeacher:
