@@ -5,30 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from worked_examples import example_of
 
 import tfpartial
 from tfpartial.errors import InputError
 from tfpartial.scans import Volume, formats, read_image, read_labels
 from tfpartial.scans.formats import write_volume
-from tfpartial.scans.formats.base import Format
 
 # Where files of one format are made on purpose, and file names are declared.
 ENDINGS_ARE_KNOWN = ("scans/formats", "phantom", "importers", "config")
 
 
-class Text(Format):
-    """A shape and a spacing, then the numbers, I fastest."""
-
-    name = "text"
-    endings = (".scan.txt",)
-
-    def read(self, path):
-        rows = path.read_text().splitlines()
-        shape = [int(word) for word in rows[0].split()]
-        spacing_mm = [float(word) for word in rows[1].split()]
-        values = np.array([float(word) for word in rows[2:]])
-        affine = np.diag([*spacing_mm, 1.0])
-        return Volume(values.reshape(shape, order="F"), affine)
+Text = example_of("scan_format.md")["Text"]
 
 
 @pytest.fixture
