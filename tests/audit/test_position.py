@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tfpartial.audit.checks.position import couch_side, position_findings
 from tfpartial.audit.coarse import coarse_copy
-from tfpartial.audit.measures import patient_affine
 from tfpartial.config import Phantom
+from tfpartial.databases import Case, ScanFile
 from tfpartial.phantom.make import make_case
 from tfpartial.scans import Volume
 
@@ -34,8 +33,8 @@ def test_the_declared_turn_comes_before_the_couch() -> None:
     scan, _ = make_case(OPTIONS, "prone", 1)
     of_scanner = np.diag([-1.0, -1, 1, 1]) @ scan.affine
     for turned, side in ((True, "anterior"), (False, "posterior")):
-        case: Any = SimpleNamespace(prone_turn=turned)
-        patient = Volume(scan.array, patient_affine(case, of_scanner))
+        case = Case("a", "db", ScanFile(Path()), "a", np.ones(1), turned)
+        patient = case.in_patient_frame(Volume(scan.array, of_scanner))
         assert couch_side(coarse_copy(patient)) == side
 
 

@@ -26,7 +26,7 @@ from tfpartial.labels import LabelSpace
 from tfpartial.metrics.groups import Structure, structures_of
 from tfpartial.metrics.overlap import volume_ml
 from tfpartial.reporting.views import Frame
-from tfpartial.scans import Volume, turn_prone
+from tfpartial.scans import Volume
 from tfpartial.scans.formats import names_path
 
 HU_PERCENTILES = (5, 25, 50, 75, 95)
@@ -121,7 +121,7 @@ def measure_case(job: MeasureJob) -> CaseMeasures:
     except InputError as error:
         faults.add(error)
         return _unread(job, faults)
-    patient = Volume(image.array, patient_affine(case, image.affine))
+    patient = case.in_patient_frame(image)
     frame = Frame(patient.grid)
     near_ras = Volume(frame.reorder(image.array), frame.grid.affine)
     differences: tuple[Disagreement, ...] = ()
@@ -217,14 +217,9 @@ def fingerprint_of(job: MeasureJob, near_ras: Volume) -> Fingerprint:
 def read_near_ras(case: Case) -> Volume:
     """Read a scan with its axes in the order and direction of RAS+."""
     image = case.source.read_image()
-    patient = Volume(image.array, patient_affine(case, image.affine))
+    patient = case.in_patient_frame(image)
     frame = Frame(patient.grid)
     return Volume(frame.reorder(image.array), frame.grid.affine)
-
-
-def patient_affine(case: Case, affine: np.ndarray) -> np.ndarray:
-    """Return the affine after the prone turn that the case declares."""
-    return turn_prone(affine) if case.prone_turn else affine
 
 
 def without_paths(faults: Faults, job: MeasureJob) -> tuple[str, ...]:

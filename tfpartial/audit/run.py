@@ -39,7 +39,6 @@ from tfpartial.audit.measures import (
     CaseMeasures,
     MeasureJob,
     measure_case,
-    patient_affine,
 )
 from tfpartial.audit.page.html_page import html_page
 from tfpartial.audit.page.pictures import chosen_for_pictures, draw_findings
@@ -54,7 +53,7 @@ from tfpartial.files.whole_file import write_whole
 from tfpartial.metrics.groups import structures_of
 from tfpartial.process_pool import run_in_order
 from tfpartial.reporting.views import Frame
-from tfpartial.scans import Grid, Volume
+from tfpartial.scans import Volume
 
 log = logging.getLogger(__name__)
 PAGE, JSON = "index.html", "audit.json"
@@ -197,7 +196,7 @@ def _seen(
 def _misfit(job: MeasureJob, score: float, scores: Sequence[Scores]) -> Finding:
     """Read a case again and search the shift that explains it."""
     image, stored = read_case(job.case, job.database, job.space, Faults())
-    frame = Frame(Grid(image.shape, patient_affine(job.case, image.affine)))
+    frame = Frame(job.case.in_patient_frame(image).grid)
     hu = Volume(frame.reorder(image.array), frame.grid.affine)
     codes = frame.reorder(stored.array)
     expected = expected_hu(scores, job.case.database)

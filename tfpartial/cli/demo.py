@@ -34,7 +34,6 @@ from tfpartial.runs.run_dir import RunDir
 from tfpartial.scans import (
     Volume,
     read_labels,
-    turn_prone,
     write_volume,
 )
 from tfpartial.scans.formats import label_map_path
@@ -137,8 +136,7 @@ def _export_and_use(
     export_run(run, which, paths.saved_model)
     database = experiment.database_named(case.database)
     image, _ = read_case(case, database, run.space)
-    affine = turn_prone(image.affine) if case.prone_turn else image.affine
-    scan = Volume(image.array, affine)
+    scan = case.in_patient_frame(image)
     labels, _ = segment_elsewhere(paths.saved_model, scan)
     names = dict(enumerate(run.space.names))
     write_volume(output, Volume(labels, image.affine), names)
@@ -158,11 +156,10 @@ def _draw(experiment: Experiment, case: Case, exported: Path) -> Path:
     space = label_space_of(experiment)
     database = experiment.database_named(case.database)
     image, reference = read_case(case, database, space)
-    affine = turn_prone(image.affine) if case.prone_turn else image.affine
     path = exported.with_name(f"{case.case_id}.png")
     write_overlay(
         path,
-        Volume(image.array, affine),
+        case.in_patient_frame(image),
         reference.array,
         read_labels(exported).array,
         dict(enumerate(space.names)),

@@ -35,7 +35,7 @@ from tfpartial.files.safe_reading import read_json
 from tfpartial.files.whole_file import write_whole
 from tfpartial.metrics.groups import stored_names
 from tfpartial.runs.run_dir import RunDir
-from tfpartial.scans import Volume, read_labels, turn_prone
+from tfpartial.scans import read_labels
 
 
 def write_results(
@@ -188,7 +188,6 @@ def _figure_row(
     database = base.database_named(comparison.database)
     space = label_space_of(base)
     image, reference = read_case(case, database, space)
-    affine = turn_prone(image.affine) if case.prone_turn else image.affine
     predictions = {
         system.name: read_labels(
             prediction_path(done.run.predictions(system.network), case)
@@ -199,7 +198,7 @@ def _figure_row(
         and done.run.seed == comparison.seeds[0]
     }
     return ScanRow(
-        volume=Volume(image.array, affine),
+        volume=case.in_patient_frame(image),
         reference=reference.array,
         predictions=predictions,
         name=case.case_id,

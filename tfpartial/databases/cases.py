@@ -6,24 +6,32 @@ No voxel is read here; `read.read_case` does that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tfpartial.config.database import Database, Position
-from tfpartial.databases.layouts import LAYOUTS, layout_of
+from tfpartial.databases.case_checks import (
+    annotated_override,
+    check_absent,
+    check_fields,
+    check_files,
+    check_undeclared,
+)
+from tfpartial.databases.layouts import layout_of
 from tfpartial.databases.layouts.base import Layout
 from tfpartial.databases.patients import patient_of
-from tfpartial.databases.sources import SCAN, ScanSource
+from tfpartial.databases.sources import ScanSource
 from tfpartial.databases.stored_values import (
     StoredValues,
     annotated_labels,
     stored_values,
 )
-from tfpartial.errors import Faults, InputError, did_you_mean, join_names
+from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.labels import LabelSpace
+from tfpartial.scans import Volume, turn_prone
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +54,12 @@ class Case:
     annotated: np.ndarray
     prone_turn: bool
 
+    def in_patient_frame(self, volume: Volume) -> Volume:
+        """Return a volume of this case, turned over if that is declared."""
+        if not self.prone_turn:
+            return volume
+        return Volume(volume.array, turn_prone(volume.affine))
+
 
 def find_cases(
     database: Database,
@@ -67,17 +81,17 @@ def find_cases(
     """
     layout = layout_of(database)
     with Faults() as faults:
-        _check_fields(database, layout, faults)
+        check_fields(database, layout, faults)
         protocol = _protocol(database, space, faults)
         sources = _find_sources(database, layout, faults)
-        _check_files(sources, database, faults)
-        _check_undeclared(sources, database, faults)
+        check_files(sources, database, faults)
+        check_undeclared(sources, database, faults)
         patients = _patients(sources, patient_pattern, faults)
         if protocol is None:
             faults.raise_if_any()
             return []
         stored, annotated = protocol
-        _check_absent(sources, database, layout, stored, space, faults)
+        check_absent(sources, database, layout, stored, space, faults)
     return [
         Case(
             case_id=case_id,
@@ -91,31 +105,6 @@ def find_cases(
         )
         for case_id, source in sorted(sources.items())
     ]
-
-
-def _check_fields(database: Database, layout: Layout, faults: Faults) -> None:
-    """Refuse fields without effect and unknown names in `priority`.
-
-    Declaring a field that this layout does not read is a misunderstanding
-    that must not pass silently.
-    """
-    fields = type(database).model_fields
-    for name in sorted({name for known in LAYOUTS for name in known.fields}):
-        default = fields[name].get_default(call_default_factory=True)
-        if name in layout.fields or getattr(database, name) == default:
-            continue
-        users = [known.name for known in LAYOUTS if name in known.fields]
-        faults.add(
-            f"database '{database.name}': '{name}' has no effect in layout "
-            f"'{layout.name}' (only in {', '.join(users)}). Remove it."
-        )
-    for structure in database.priority:
-        if structure not in database.values:
-            faults.add(
-                f"database '{database.name}': 'priority' names "
-                f"'{structure}', which 'values' does not declare."
-                + did_you_mean(structure, database.values)
-            )
 
 
 def _protocol(
@@ -169,53 +158,6 @@ def _find_sources(
     return kept
 
 
-def _check_files(
-    sources: Mapping[str, ScanSource], database: Database, faults: Faults
-) -> None:
-    """Refuse missing files, and a scan that is two cases (through a link)."""
-    missing: dict[str, list[Path]] = {}
-    owners: dict[tuple[Path, ...], str] = {}
-    for case_id, source in sorted(sources.items()):
-        for role, paths in source.files.items():
-            for path in paths:
-                if not path.is_file():
-                    missing.setdefault(role, []).append(path)
-        scan = tuple(sorted(path.resolve() for path in source.files[SCAN]))
-        owner = owners.setdefault(scan, case_id)
-        if owner != case_id:
-            faults.add(
-                f"database '{database.name}': cases '{owner}' and '{case_id}' "
-                f"are the same scan {join_names(scan, 1)}. List one of them "
-                f"under 'exclude'."
-            )
-    for role, paths in missing.items():
-        faults.add(
-            f"database '{database.name}': expected a {role} in every case, "
-            f"{role} not found for {len(paths)} case(s): {join_names(paths)}. "
-            f"Restore the file(s), or list the case(s) under 'exclude'."
-        )
-
-
-def _check_undeclared(
-    sources: Mapping[str, ScanSource], database: Database, faults: Faults
-) -> None:
-    """Refuse structures that `values` leaves out.
-
-    A forgotten structure would silently be taught as background.
-    """
-    undeclared: dict[str, list[Path]] = {}
-    for source in sources.values():
-        for structure, path in source.undeclared.items():
-            undeclared.setdefault(structure, []).append(path)
-    for structure, paths in sorted(undeclared.items()):
-        faults.add(
-            f"database '{database.name}': mask '{structure}' of "
-            f"{len(paths)} case(s) is not declared under 'values': "
-            f"{join_names(paths, 3)}. Map '{structure}' to a label, to "
-            f"'ignore', or to 'background' (its file is then not used)."
-        )
-
-
 def _patients(
     case_ids: Iterable[str], pattern: str | None, faults: Faults
 ) -> dict[str, str]:
@@ -229,55 +171,6 @@ def _patients(
     return patients
 
 
-def _override(database: Database, case_id: str) -> list[str] | None:
-    """Return the labels a case declares as annotated, if it does."""
-    override = database.cases.get(case_id)
-    return None if override is None else override.annotated
-
-
-def _check_absent(
-    sources: Mapping[str, ScanSource],
-    database: Database,
-    layout: Layout,
-    stored: StoredValues,
-    space: LabelSpace,
-    faults: Faults,
-) -> None:
-    """Refuse absent structures that the declaration does not explain.
-
-    A structure that means 'background' claims nothing, and one whose labels
-    the case's override leaves out is expected to be absent.
-    """
-    unexplained: dict[str, list[str]] = {}
-    for case_id, source in sorted(sources.items()):
-        names = _override(database, case_id)
-        for structure in source.absent:
-            if stored.code_of[structure] == 0:
-                continue
-            labels = stored.labels_of(structure)
-            claimed = names is not None and labels[space.vector(names)].any()
-            if labels.any() and names is not None and not claimed:
-                continue
-            if database.absent_mask == "error":
-                unexplained.setdefault(structure, []).append(case_id)
-            elif database.absent_mask == "not_annotated" and claimed:
-                faults.add(
-                    f"database '{database.name}': 'cases.{case_id}' "
-                    f"declares labels of '{structure}' as annotated, but its "
-                    f"mask is absent. Restore the mask, or correct the list."
-                )
-    for structure, case_ids in unexplained.items():
-        file = database.mask.replace("{structure}", structure)
-        where = f" ({file})" if "mask" in layout.fields else ""
-        faults.add(
-            f"database '{database.name}': expected a mask of '{structure}'"
-            f"{where} in every case, found none in {len(case_ids)} of "
-            f"{len(sources)}: {join_names(case_ids)}. Restore it; or declare "
-            f"'absent_mask: not_annotated' (unknown there) or 'empty' (known "
-            f"to be absent); or list what these cases annotate under 'cases'."
-        )
-
-
 def _annotated_in(
     case_id: str,
     source: ScanSource,
@@ -287,7 +180,7 @@ def _annotated_in(
     space: LabelSpace,
 ) -> np.ndarray:
     """Return (L,) bool: what one case annotates of its protocol."""
-    names = _override(database, case_id)
+    names = annotated_override(database, case_id)
     annotated = protocol.copy() if names is None else space.vector(names)
     if names is None and database.absent_mask == "not_annotated":
         for structure in source.absent:

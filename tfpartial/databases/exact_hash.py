@@ -6,11 +6,11 @@ In: a volume. Out: hex text. Guards the splits (tests/traps, trap 9).
 from __future__ import annotations
 
 import hashlib
-from itertools import permutations
 
 import numpy as np
 
 from tfpartial.scans import Volume
+from tfpartial.scans.orientation import closest_to_ras, split_affine
 
 # Spacings are compared in steps that no usual spacing (0.5, 0.9765625, 2.7)
 # lies half-way between: float32 noise of an affine must not flip a step.
@@ -34,7 +34,10 @@ def exact_hash(volume: Volume) -> str:
     Holds:
         LPS, RAS and PLI copies agree; one voxel changed by 1 HU does not.
     """
-    array, spacing_mm = _closest_ras(volume.array, volume.affine)
+    directions, own_mm = split_affine(volume.affine)
+    reordering = closest_to_ras(directions)
+    array = reordering.apply(volume.array)
+    spacing_mm = own_mm[list(reordering.order)]
     hu = np.empty(array.shape, "<i2")
     # Plane by plane: files run along i, the hash along k, and a whole scan
     # turned at once misses every cache.
@@ -52,22 +55,3 @@ def _as_int16(array: np.ndarray) -> np.ndarray:
         return array
     limits = np.iinfo(np.int16)
     return np.clip(np.rint(array), limits.min, limits.max)
-
-
-def _closest_ras(
-    array: np.ndarray, affine: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a view with axes nearest to x, y, z, and its spacing (3,) mm."""
-    columns = np.asarray(affine, float)[:3, :3]
-    spacing_mm = np.linalg.norm(columns, axis=0)
-    cosines = columns / spacing_mm
-    order = max(
-        permutations(range(3)),
-        key=lambda axes: sum(abs(cosines[x, a]) for x, a in enumerate(axes)),
-    )
-    turned = np.transpose(array, order)
-    flips = tuple(
-        slice(None, None, -1 if cosines[x, a] < 0 else 1)
-        for x, a in enumerate(order)
-    )
-    return turned[flips], spacing_mm[list(order)]

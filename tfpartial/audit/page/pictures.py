@@ -13,7 +13,7 @@ import numpy as np
 
 from tfpartial.audit.coarse import AIR_HU, COARSE_MM
 from tfpartial.audit.finding import Finding
-from tfpartial.audit.measures import MeasureJob, patient_affine
+from tfpartial.audit.measures import MeasureJob
 from tfpartial.audit.same_scan.pairs import SameScan
 from tfpartial.databases import read_case, stored_values
 from tfpartial.errors import Faults, InputError
@@ -26,7 +26,7 @@ from tfpartial.reporting.panels import (
     save_figure,
 )
 from tfpartial.reporting.views import VIEWS, Frame
-from tfpartial.scans import Grid, Volume
+from tfpartial.scans import Grid
 
 # Of one kind; the list below it names them all.
 PICTURES_PER_KIND = 12
@@ -87,7 +87,7 @@ def _draw_case(
         prediction = read_prediction(
             job.prediction, image, job.case.source.name, job.space
         )
-    volume = Volume(image.array, patient_affine(job.case, image.affine))
+    volume = job.case.in_patient_frame(image)
     names = dict(enumerate(job.space.names))
     references = stored_names(
         stored_values(job.database, job.space).sets, job.space

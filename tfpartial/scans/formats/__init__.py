@@ -74,7 +74,19 @@ def read_image(path: str | Path) -> Volume:
             or RGB voxels, NaN or infinite voxels, no or unusable orientation,
             absurd size, more or fewer bytes than its header says.
     """
-    return _reader(Path(path)).read_image(Path(path))
+    volume = _read(Path(path))
+    array = volume.array
+    if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
+        return volume
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        raise InputError(
+            f"{path}: expected finite voxels, found {(~finite).sum()} that are "
+            "NaN, infinite or beyond float32. Replace them (air is -1000 HU)."
+        )
+    return Volume(values, volume.affine)
 
 
 def read_labels(path: str | Path) -> Volume:
@@ -90,19 +102,40 @@ def read_labels(path: str | Path) -> Volume:
         InputError: as `read_image`; or values that are not whole numbers or
             do not fit int32.
     """
-    return _reader(Path(path)).read_labels(Path(path))
-
-
-def _reader(path: Path) -> Format:
-    """Return the format of what is there, or say what is."""
-    known = next((known for known in FORMATS if known.is_scan(path)), None)
-    if known is None and not path.is_file():
+    volume = _read(Path(path))
+    array = volume.array
+    if array.dtype.kind == "f":
+        whole = np.isfinite(array)
+        whole[whole] = array[whole] == np.rint(array[whole])
+        if not whole.all():
+            raise InputError(
+                f"{path}: expected whole numbers (labels), found "
+                f"{array[~whole][0]} and {(~whole).sum() - 1} more that are "
+                "not. Is it an image, or resampled with interpolation? "
+                "Resample label maps by nearest neighbour."
+            )
+    low, high = array.min(), array.max()
+    limits = np.iinfo(np.int32)
+    if low < limits.min or high > limits.max:
         raise InputError(
-            f"{path}: expected {readable_kinds()}, found "
-            f"{'a folder' if path.is_dir() else 'nothing there'}. Check the "
-            "path."
+            f"{path}: expected labels that fit 32 bits, found {low} to {high}."
+            " Number the labels anew."
         )
-    return known or format_of(path)
+    dtype = np.uint8 if low >= 0 and high <= 255 else np.int32
+    return Volume(array.astype(dtype), volume.affine)
+
+
+def _read(path: Path) -> Volume:
+    """Read what is there, or say what is."""
+    for known in FORMATS:
+        if known.is_scan(path):
+            return known.read(path)
+    if path.is_file():
+        format_of(path)  # says what its name should be
+    raise InputError(
+        f"{path}: expected {readable_kinds()}, found "
+        f"{'a folder' if path.is_dir() else 'nothing there'}. Check the path."
+    )
 
 
 def write_volume(

@@ -1,6 +1,6 @@
 """A file format of scans and label maps: one class reads and writes it.
 
-In: paths. Out: `Volume`s that were checked, files that appear whole.
+In: paths. Out: `Volume`s as stored, files that appear whole.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfpartial.errors import InputError
 from tfpartial.scans.volume import Volume
 
 NOTICE = "Research use only"
@@ -54,47 +53,6 @@ class Format(ABC):
         Raises:
             InputError: damaged, of another format, not 3D, no orientation.
         """
-
-    def read_image(self, path: Path) -> Volume:
-        """Read a scan; see `formats.read_image`."""
-        volume = self.read(path)
-        array = volume.array
-        if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
-            return volume
-        with np.errstate(over="ignore"):
-            values = array.astype(np.float32)
-        finite = np.isfinite(values)
-        if not finite.all():
-            raise InputError(
-                f"{path}: expected finite voxels, found {(~finite).sum()} that "
-                "are NaN, infinite or beyond float32. Replace them (air is "
-                "-1000 HU)."
-            )
-        return Volume(values, volume.affine)
-
-    def read_labels(self, path: Path) -> Volume:
-        """Read a label map, exactly; see `formats.read_labels`."""
-        volume = self.read(path)
-        array = volume.array
-        if array.dtype.kind == "f":
-            whole = np.isfinite(array)
-            whole[whole] = array[whole] == np.rint(array[whole])
-            if not whole.all():
-                raise InputError(
-                    f"{path}: expected whole numbers (labels), found "
-                    f"{array[~whole][0]} and {(~whole).sum() - 1} more that "
-                    "are not. Is it an image, or resampled with interpolation? "
-                    "Resample label maps by nearest neighbour."
-                )
-        low, high = array.min(), array.max()
-        limits = np.iinfo(np.int32)
-        if low < limits.min or high > limits.max:
-            raise InputError(
-                f"{path}: expected labels that fit 32 bits, found {low} to "
-                f"{high}. Number the labels anew."
-            )
-        dtype = np.uint8 if low >= 0 and high <= 255 else np.int32
-        return Volume(array.astype(dtype), volume.affine)
 
 
 class WritableFormat(Format):

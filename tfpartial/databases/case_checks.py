@@ -1,0 +1,142 @@
+"""What a database's declaration and its files say of each other.
+
+In: a database, the sources that its layout found. Out: faults, collected.
+No file is opened here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tfpartial.config.database import Database
+from tfpartial.databases import layouts
+from tfpartial.databases.layouts.base import Layout
+from tfpartial.databases.sources import SCAN, ScanSource
+from tfpartial.databases.stored_values import StoredValues
+from tfpartial.errors import Faults, did_you_mean, join_names
+from tfpartial.labels import LabelSpace
+
+
+def check_fields(database: Database, layout: Layout, faults: Faults) -> None:
+    """Refuse fields without effect and unknown names in `priority`.
+
+    Declaring a field that this layout does not read is a misunderstanding
+    that must not pass silently.
+    """
+    users: dict[str, list[str]] = {}
+    for known in layouts.LAYOUTS:
+        for name in known.fields:
+            users.setdefault(name, []).append(known.name)
+    fields = type(database).model_fields
+    for name in sorted(users.keys() - layout.fields):
+        default = fields[name].get_default(call_default_factory=True)
+        if getattr(database, name) == default:
+            continue
+        faults.add(
+            f"database '{database.name}': '{name}' has no effect in layout "
+            f"'{layout.name}' (only in {', '.join(users[name])}). Remove it."
+        )
+    for structure in database.priority:
+        if structure not in database.values:
+            faults.add(
+                f"database '{database.name}': 'priority' names "
+                f"'{structure}', which 'values' does not declare."
+                + did_you_mean(structure, database.values)
+            )
+
+
+def check_files(
+    sources: Mapping[str, ScanSource], database: Database, faults: Faults
+) -> None:
+    """Refuse missing files, and a scan that is two cases (through a link)."""
+    missing: dict[str, list[Path]] = {}
+    owners: dict[tuple[Path, ...], str] = {}
+    for case_id, source in sorted(sources.items()):
+        for role, paths in source.files.items():
+            for path in paths:
+                if not path.is_file():
+                    missing.setdefault(role, []).append(path)
+        scan = tuple(sorted(path.resolve() for path in source.files[SCAN]))
+        owner = owners.setdefault(scan, case_id)
+        if owner != case_id:
+            faults.add(
+                f"database '{database.name}': cases '{owner}' and '{case_id}' "
+                f"are the same scan {join_names(scan, 1)}. List one of them "
+                f"under 'exclude'."
+            )
+    for role, paths in missing.items():
+        faults.add(
+            f"database '{database.name}': expected a {role} in every case, "
+            f"{role} not found for {len(paths)} case(s): {join_names(paths)}. "
+            f"Restore the file(s), or list the case(s) under 'exclude'."
+        )
+
+
+def check_undeclared(
+    sources: Mapping[str, ScanSource], database: Database, faults: Faults
+) -> None:
+    """Refuse structures that `values` leaves out.
+
+    A forgotten structure would silently be taught as background.
+    """
+    undeclared: dict[str, list[Path]] = {}
+    for source in sources.values():
+        for structure, path in source.undeclared.items():
+            undeclared.setdefault(structure, []).append(path)
+    for structure, paths in sorted(undeclared.items()):
+        faults.add(
+            f"database '{database.name}': mask '{structure}' of "
+            f"{len(paths)} case(s) is not declared under 'values': "
+            f"{join_names(paths, 3)}. Map '{structure}' to a label, to "
+            f"'ignore', or to 'background' (its file is then not used)."
+        )
+
+
+def annotated_override(database: Database, case_id: str) -> list[str] | None:
+    """Return the labels a case declares as annotated, if it does."""
+    override = database.cases.get(case_id)
+    return None if override is None else override.annotated
+
+
+def check_absent(
+    sources: Mapping[str, ScanSource],
+    database: Database,
+    layout: Layout,
+    stored: StoredValues,
+    space: LabelSpace,
+    faults: Faults,
+) -> None:
+    """Refuse absent structures that the declaration does not explain.
+
+    A structure that means 'background' claims nothing, and one whose labels
+    the case's override leaves out is expected to be absent.
+    """
+    unexplained: dict[str, list[str]] = {}
+    for case_id, source in sorted(sources.items()):
+        names = annotated_override(database, case_id)
+        for structure in source.absent:
+            if stored.code_of[structure] == 0:
+                continue
+            labels = stored.labels_of(structure)
+            claimed = names is not None and labels[space.vector(names)].any()
+            if labels.any() and names is not None and not claimed:
+                continue
+            if database.absent_mask == "error":
+                unexplained.setdefault(structure, []).append(case_id)
+            elif database.absent_mask == "not_annotated" and claimed:
+                faults.add(
+                    f"database '{database.name}': 'cases.{case_id}' "
+                    f"declares labels of '{structure}' as annotated, but its "
+                    f"mask is absent. Restore the mask, or correct the list."
+                )
+    for structure, case_ids in unexplained.items():
+        file = database.mask.replace("{structure}", structure)
+        where = f" ({file})" if "mask" in layout.fields else ""
+        faults.add(
+            f"database '{database.name}': expected a mask of '{structure}'"
+            f"{where} in every case, found none in {len(case_ids)} of "
+            f"{len(sources)}: {join_names(case_ids)}. Restore it; or declare "
+            f"'absent_mask: not_annotated' (unknown there) or 'empty' (known "
+            f"to be absent); or list what these cases annotate under 'cases'."
+        )
