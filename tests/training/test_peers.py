@@ -41,30 +41,31 @@ def test_who_listens_answers(listening) -> None:
     assert not peers.answers(address)
 
 
-def test_a_peer_that_is_there_is_not_lost(listening, said) -> None:
-    watch = peers.PeerWatch({1: listening[1]})
-    time.sleep(0.3)
-    watch.stop()
+def test_a_peer_that_is_there_is_not_lost(listening, said, monkeypatch) -> None:
+    monkeypatch.setattr(peers, "gather", lambda *_: None)
+    with peers.watch_peers(fake_cluster(listening[1])):
+        time.sleep(0.3)
     assert said == []
 
 
-def test_a_lost_peer_is_named(listening, said) -> None:
+def test_a_lost_peer_is_named(listening, said, monkeypatch) -> None:
     server, address = listening
-    watch = peers.PeerWatch({3: address})
-    server.close()
-    watch._thread.join(10)
-    (message,) = said
-    assert message.startswith(f"worker 3 ({address}) does not answer")
-    assert "Start the same command again on every worker" in message
+    monkeypatch.setattr(peers, "gather", lambda *_: None)
+    with peers.watch_peers(fake_cluster(address)):
+        server.close()
+        time.sleep(0.5)
+    assert said[0].startswith(f"worker 1 ({address}) does not answer")
+    assert "Start the same command again on every worker" in said[0]
 
 
 WATCHER = """
 import sys, time
 from tfpartial.training.distributed import peers
 peers._EVERY_SECONDS = 0.02
-watch = peers.PeerWatch({1: sys.argv[1]})
-print("watching", flush=True)
-time.sleep(60)  # a long validation
+peers.find_peers = lambda strategy: {1: sys.argv[1]}
+with peers.watch_peers(None):
+    print("watching", flush=True)
+    time.sleep(60)  # a long validation
 """
 
 
@@ -95,7 +96,7 @@ def fake_cluster(address: str) -> SimpleNamespace:
 
 def fail_in(strategy: SimpleNamespace, error: Exception) -> None:
     """Let a collective op of the body fail."""
-    with pytest.raises(type(error)), peers.watched(strategy):
+    with pytest.raises(type(error)), peers.watch_peers(strategy):
         raise error
 
 
@@ -104,7 +105,7 @@ def test_a_failed_collective_waits_for_the_name_of_the_lost(
 ) -> None:
     server, address = listening
     strategy = fake_cluster(address)
-    assert peers.peers_of(strategy) == {1: address}
+    assert peers.find_peers(strategy) == {1: address}
     server.close()
     fail_in(strategy, tf.errors.UnavailableError(None, None, "Socket closed"))
     # The real process ends with the first of them.
@@ -127,14 +128,17 @@ def test_a_mistake_in_the_program_keeps_its_traceback(listening, said) -> None:
 
 def test_other_errors_pass_at_once(listening, monkeypatch) -> None:
     monkeypatch.setattr(peers, "gather", lambda *_: None)
-    with pytest.raises(InputError), peers.watched(fake_cluster(listening[1])):
+    with (
+        pytest.raises(InputError),
+        peers.watch_peers(fake_cluster(listening[1])),
+    ):
         raise InputError("bad patch")
 
 
 def test_alone_there_is_nobody_to_watch() -> None:
     strategy = tf.distribute.OneDeviceStrategy("/CPU:0")
-    assert peers.peers_of(strategy) == {}
-    with peers.watched(strategy):
+    assert peers.find_peers(strategy) == {}
+    with peers.watch_peers(strategy):
         peers.check_agreement(strategy, {"the step": 3})
 
 

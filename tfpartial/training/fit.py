@@ -32,7 +32,11 @@ from tfpartial.training.callbacks.validation import (
     read_validation_scans,
 )
 from tfpartial.training.distributed import runtime
-from tfpartial.training.distributed.peers import check_agreement, watched
+from tfpartial.training.distributed.peers import (
+    check_agreement,
+    find_workers,
+    watch_peers,
+)
 from tfpartial.training.mean_teacher import MeanTeacher
 from tfpartial.training.optimizers import build_optimizer
 from tfpartial.training.records_check import check_records
@@ -64,9 +68,9 @@ def fit(
         NonFiniteLossError: the loss of a step is not finite.
     """
     strategy = runtime.make_strategy(strategy_name, experiment.fit.devices)
-    worker, _ = runtime.worker_position(strategy)
+    worker, _ = find_workers(strategy)
     run_dir = Path(experiment.run_dir)
-    with watched(strategy), ExitStack() as held:
+    with watch_peers(strategy), ExitStack() as held:
         stores = open_stores(experiment)
         check_records(experiment, stores)
         _check_batch(experiment, strategy)
@@ -108,7 +112,8 @@ def _train(
     checkpoints: Checkpoints,
 ) -> None:
     """Run Keras' loop from a step to the end of the run."""
-    worker, workers = runtime.worker_position(strategy)
+    worker, addresses = find_workers(strategy)
+    workers = max(1, len(addresses))
     run_dir, per_epoch = checkpoints.run_dir, experiment.fit.steps_per_epoch
     if step >= experiment.fit.epochs * per_epoch:
         log.info("%s: finished already; nothing to do.", run_dir)

@@ -3,7 +3,8 @@
 In: TF_CONFIG's addresses. Out: an error on every worker that is left.
 
 TensorFlow notices a dead worker only in a collective op. A worker that is
-validating, or waits for one that is, would go on for as long as that takes.
+validating, or waits for one that is, would go on for as long as that takes:
+docs/decisions/0013-workers-knock-at-ports.md has the measurement.
 """
 
 from __future__ import annotations
@@ -42,42 +43,6 @@ _AGAIN = (
 )
 
 
-class PeerWatch:
-    """A thread that knocks at the ports of the other workers.
-
-    Who finds one closed says so and ends the process, even in the middle of a
-    validation: what is on disk is whole at any moment.
-    """
-
-    def __init__(self, peers: Mapping[int, str]) -> None:
-        """Begin to watch.
-
-        Args:
-            peers: index of a worker -> host:port.
-        """
-        self._peers = dict(peers)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Watch no longer: the others may leave."""
-        self._stop.set()
-
-    def _watch(self) -> None:
-        misses = dict.fromkeys(self._peers, 0)
-        while not self._stop.wait(_EVERY_SECONDS):
-            for index, address in self._peers.items():
-                misses[index] = 0 if answers(address) else misses[index] + 1
-                if misses[index] >= _MISSES and not self._stop.is_set():
-                    end_process(
-                        f"worker {index} ({address}) does not answer: it was "
-                        f"ended, or its machine is gone; its own output may "
-                        f"say why. {_AGAIN}"
-                    )
-                    return
-
-
 def end_process(message: str) -> None:
     """Say why, and end with the exit code of a `MachineError`, at once.
 
@@ -102,17 +67,20 @@ def answers(address: str) -> bool:
 
 
 @contextmanager
-def watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
+def watch_peers(strategy: tf.distribute.Strategy) -> Iterator[None]:
     """Watch the other workers while the body runs; wait for them at its end.
 
     Without other workers it does nothing. If one of them is gone, the process
-    ends with a message and exit code 3.
+    ends with a message and exit code 3, even in the middle of a validation:
+    what is on disk is whole at any moment.
     """
-    peers = peers_of(strategy)
+    peers = find_peers(strategy)
     if not peers:
         yield
         return
-    watch = PeerWatch(peers)
+    leaving = threading.Event()
+    arguments = (peers, leaving)
+    threading.Thread(target=_watch, args=arguments, daemon=True).start()
     try:
         yield
         gather(strategy, [0])  # who leaves first would seem dead
@@ -120,28 +88,46 @@ def watched(strategy: tf.distribute.Strategy) -> Iterator[None]:
         # A collective op often fails before the watch knows who is gone.
         time.sleep(_PATIENCE_SECONDS)
         if isinstance(error, _OUT_OF_TOUCH):
-            end_process(_lost_touch(error))
+            said = str(error.message).strip().splitlines()[0][:200]
+            end_process(
+                f"the workers lost touch, though all of them answer: "
+                f"TensorFlow said '{said}'. A worker may be out of processor "
+                f"time or memory. {_AGAIN}"
+            )
         raise
     finally:
-        watch.stop()
+        leaving.set()
 
 
-def _lost_touch(error: tf.errors.OpError) -> str:
-    said = str(error.message).strip().splitlines()[0][:200]
-    return (
-        f"the workers lost touch, though all of them answer: TensorFlow said "
-        f"'{said}'. A worker may be out of processor time or memory. {_AGAIN}"
-    )
+def _watch(peers: Mapping[int, str], leaving: threading.Event) -> None:
+    """Knock at the others' ports; end this process when one stays closed."""
+    misses = dict.fromkeys(peers, 0)
+    while not leaving.wait(_EVERY_SECONDS):
+        for index, address in peers.items():
+            misses[index] = 0 if answers(address) else misses[index] + 1
+            if misses[index] >= _MISSES and not leaving.is_set():
+                end_process(
+                    f"worker {index} ({address}) does not answer: it was "
+                    f"ended, or its machine is gone; its own output may say "
+                    f"why. {_AGAIN}"
+                )
 
 
-def peers_of(strategy: tf.distribute.Strategy) -> dict[int, str]:
-    """Return index -> address of the other workers."""
-    resolver = getattr(strategy, "cluster_resolver", None)
-    spec = resolver.cluster_spec().as_dict() if resolver else {}
-    workers = dict(enumerate(spec.get("worker", [])))
-    if resolver is not None:
-        workers.pop(resolver.task_id, None)
+def find_peers(strategy: tf.distribute.Strategy) -> dict[int, str]:
+    """Return index -> host:port of the other workers."""
+    index, addresses = find_workers(strategy)
+    workers = dict(enumerate(addresses))
+    workers.pop(index, None)
     return workers
+
+
+def find_workers(strategy: tf.distribute.Strategy) -> tuple[int, list[str]]:
+    """Return the index of this worker and host:port of each; alone: none."""
+    resolver = getattr(strategy, "cluster_resolver", None)
+    if resolver is None:
+        return 0, []
+    workers = resolver.cluster_spec().as_dict().get("worker", [])
+    return int(resolver.task_id or 0), workers
 
 
 def gather(strategy: tf.distribute.Strategy, numbers: list[int]) -> np.ndarray:
@@ -165,7 +151,7 @@ def check_agreement(
     Raises:
         InputError: on every worker, naming what differs.
     """
-    if not peers_of(strategy):
+    if not find_peers(strategy):
         return
     rows = gather(strategy, [_number(value) for value in told.values()])
     differing = [

@@ -163,15 +163,6 @@ def _check_tf_config(text: str | None) -> None:
         )
 
 
-def worker_position(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Return (index of this worker, number of workers)."""
-    resolver = getattr(strategy, "cluster_resolver", None)
-    spec = resolver.cluster_spec().as_dict() if resolver else {}
-    if resolver is None or not spec:
-        return 0, 1
-    return int(resolver.task_id), len(spec["worker"])
-
-
 def describe_run(
     strategy_name: str, strategy: tf.distribute.Strategy
 ) -> dict[str, Any]:
