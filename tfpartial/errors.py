@@ -10,7 +10,8 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 # A fault quotes what was found: a file decides how long that is.
 MAX_FAULT_LENGTH = 3000
@@ -70,6 +71,14 @@ class Faults:
         room = MAX_FAULTS - len(self._faults)
         self._faults += new[:room]
         self._more += len(new[room:])
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Remember the faults of an `InputError` in the body, and go on."""
+        try:
+            yield
+        except InputError as error:
+            self.add(error)
 
     @property
     def found(self) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import check_declared_labels_occur, stored_values
-from tfpartial.errors import Faults, InputError
+from tfpartial.errors import Faults
 from tfpartial.records.cases_file import case_entries, read_cases_file
 from tfpartial.records.schema import TFDS_VERSION
 from tfrecords_builder.build_plan import BuildPlan, make_plans, scan_jobs
@@ -157,10 +157,8 @@ def _check_labels(
                 [case["source_value_counts"] for case in declared["cases"]],
                 axis=0,
             )[:num_declared]
-            try:
+            with faults.collect():
                 check_declared_labels_occur(plan.database, space, counts)
-            except InputError as error:
-                faults.add(error)
 
 
 def _write(

@@ -11,7 +11,7 @@ import pytest
 
 from tfpartial.errors import InputError
 from tfpartial.files.folder_lock import folder_lock, waiting_lock
-from tfpartial.files.system_errors import explained
+from tfpartial.files.system_errors import explain_refusals
 
 
 def test_a_second_one_is_refused_until_the_first_ends(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_folder_or_a_pipe_is_no_lock(tmp_path: Path, make) -> None:
     make(tmp_path / ".lock")
     with (
         pytest.raises(InputError, match=r"\.lock: expected a place that can"),
-        explained("training", tmp_path),
+        explain_refusals("training", tmp_path),
         folder_lock(tmp_path, "another fit"),
     ):
         pass

@@ -17,7 +17,7 @@ import pytest
 from tfpartial.cli import data_verbs
 from tfpartial.cli import main as entry
 from tfpartial.errors import InputError, MachineError
-from tfpartial.files.system_errors import cause_of, explained
+from tfpartial.files.system_errors import cause_of, explain_refusals
 
 
 def fill_dev_full() -> None:
@@ -123,7 +123,7 @@ def test_tensorflows_classes_have_the_names_that_are_known() -> None:
 def test_full_is_said_with_place_and_remedy(tmp_path: Path) -> None:
     with (
         pytest.raises(MachineError) as raised,
-        explained("training", tmp_path / "not" / "there", "fit.x"),
+        explain_refusals("training", tmp_path / "not" / "there", "fit.x"),
     ):
         fill_dev_full()
     text = str(raised.value)
@@ -136,7 +136,7 @@ def test_full_is_said_with_place_and_remedy(tmp_path: Path) -> None:
 def test_memory_names_what_to_lower() -> None:
     with (
         pytest.raises(MachineError, match=r"or lower build\.workers"),
-        explained("building records", "records", "build.workers"),
+        explain_refusals("building records", "records", "build.workers"),
     ):
         ask_for_too_much_memory()
 
@@ -144,7 +144,7 @@ def test_memory_names_what_to_lower() -> None:
 def test_a_folder_that_cannot_be_written_is_bad_input() -> None:
     with (
         pytest.raises(InputError, match="/x/y: expected a place .*Read-only"),
-        explained("exporting", "out"),
+        explain_refusals("exporting", "out"),
     ):
         read_only()
 
@@ -152,13 +152,13 @@ def test_a_folder_that_cannot_be_written_is_bad_input() -> None:
 def test_a_file_that_may_not_be_read_is_bad_input() -> None:
     with (
         pytest.raises(InputError, match="/x/y: expected permission .*denied"),
-        explained("building records", "records"),
+        explain_refusals("building records", "records"),
     ):
         no_permission()
 
 
 def test_other_errors_pass() -> None:
-    with pytest.raises(KeyError), explained("training", "run"):
+    with pytest.raises(KeyError), explain_refusals("training", "run"):
         raise KeyError("a mistake in the program")
 
 
@@ -226,6 +226,6 @@ def test_a_limit_of_the_file_size_is_a_full_disk(tmp_path: Path) -> None:
 def test_a_rename_names_where_the_file_belongs() -> None:
     with (
         pytest.raises(InputError, match="^/x/y: expected a place that can"),
-        explained("writing", "/x"),
+        explain_refusals("writing", "/x"),
     ):
         a_folder_in_its_place()

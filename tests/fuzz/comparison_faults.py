@@ -28,7 +28,7 @@ from tfpartial.comparison.run.journal import (
 from tfpartial.config import Experiment
 from tfpartial.evaluation.scores import Score
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
-from tfpartial.files.system_errors import explained
+from tfpartial.files.system_errors import explain_refusals
 
 COMPARISON, ACE = "comparison.yaml", "ace.yaml"
 LABELS = ("bone", "left", "right")
@@ -91,7 +91,7 @@ def _declared(folder: Path) -> tuple[Comparison, Experiment]:
 def read(folder: Path) -> list[Any]:
     """Do what is not finished again, make the table, read the curves."""
     comparison, base = _declared(folder)
-    with explained("comparing systems", comparison.output_dir):
+    with explain_refusals("comparing systems", comparison.output_dir):
         return _table(comparison, base, folder / "made")
 
 

@@ -48,5 +48,5 @@ def segmented(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return segment
 
-    monkeypatch.setattr(make, "segmenter", segmenter)
+    monkeypatch.setattr(make, "load_segmenter", segmenter)
     return calls

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tfpartial.errors import InputError
+from tfpartial.pseudo_labels.database_plan import append_stored_values
 from tfpartial.pseudo_labels.overwrite import (
     count_changes,
     overwrite_background,
 )
-from tfpartial.pseudo_labels.plan import append_stored_values
 
 
 def slow_overwrite(labels, prediction, annotated, code_of_label):

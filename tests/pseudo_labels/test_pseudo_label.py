@@ -37,7 +37,7 @@ LEFT, RIGHT, BONE = 3, 4, 3
 def target(experiment, run, tmp_path_factory) -> Path:
     """The new records, which no test changes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(make, "segmenter", lambda run: segment)
+        patch.setattr(make, "load_segmenter", lambda run: segment)
         folder = tmp_path_factory.mktemp("target") / "pl"
         return pseudo_label(experiment, run, folder)
 
@@ -371,13 +371,14 @@ def test_a_stopped_call_goes_on_where_it_stopped(
     experiment, run, target, segmented, tmp_path, monkeypatch
 ):
     """Stopped in the third scan: two are kept, two are segmented later."""
-    whole = make.segmenter
-    monkeypatch.setattr(make, "segmenter", lambda run: _stops_after_two())
+    whole = make.load_segmenter
+    monkeypatch.setattr(make, "load_segmenter", lambda run: _stops_after_two())
     other = tmp_path / "other"
     with pytest.raises(KeyboardInterrupt):
         pseudo_label(experiment, run, other)
-    assert not (other / "some").exists()
-    monkeypatch.setattr(make, "segmenter", whole)
+    assert (other / "some").exists()
+    assert not (other / "merged").exists()
+    monkeypatch.setattr(make, "load_segmenter", whole)
     segmented.clear()
     pseudo_label(experiment, run, other)
     assert len(segmented) == 2

@@ -131,15 +131,13 @@ def measure_case(job: MeasureJob) -> CaseMeasures:
         job.space,
     )
     if job.prediction is not None:
-        try:
+        with faults.collect():
             predicted = read_prediction(
                 job.prediction, image, case.source.name, job.space
             )
             differences = disagreements(
                 stored.array, predicted, structures, stored.spacing_mm
             )
-        except InputError as error:
-            faults.add(error)
     codes = frame.reorder(stored.array)
     fingerprint = fingerprint_of(job, near_ras)
     x, y, z = near_ras.spacing_mm

@@ -20,7 +20,7 @@ from tfpartial.cli.verb import (
 )
 from tfpartial.config import Experiment, load_experiment
 from tfpartial.errors import Faults, InputError
-from tfpartial.files.system_errors import explained
+from tfpartial.files.system_errors import explain_refusals
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def init(arguments: argparse.Namespace) -> None:
     """
     from tfpartial.cli.starting_set import copy_starting_set
 
-    with explained("copying the starting set", arguments.folder):
+    with explain_refusals("copying the starting set", arguments.folder):
         for path in copy_starting_set(arguments.folder):
             log.info("%s", path)
     log.info("edit the lines marked EDIT; then, in that folder:")
@@ -54,7 +54,7 @@ def phantom(arguments: argparse.Namespace) -> None:
     """Make the built-in phantom databases (NIfTI) that a config declares."""
     experiment = declared_experiment(arguments)
     path = experiment.phantom.path if experiment.phantom else "."
-    with explained("making the phantom", path, "phantom.shape"):
+    with explain_refusals("making the phantom", path, "phantom.shape"):
         ensure_phantom(experiment)
 
 
@@ -77,7 +77,7 @@ def import_openkbp(arguments: argparse.Namespace) -> None:
     """Convert the public OpenKBP repository's CSV folders to NIfTI."""
     from tfpartial.importers.openkbp import import_openkbp
 
-    with explained("converting scans", arguments.target):
+    with explain_refusals("converting scans", arguments.target):
         import_openkbp(arguments.source, arguments.target)
     log.info("scans: %s", arguments.target)
 
@@ -101,7 +101,9 @@ def build(arguments: argparse.Namespace) -> None:
     start_tensorflow(arguments.verbose)
     from tfrecords_builder.build import build_records
 
-    with explained("building records", experiment.records_dir, "build.workers"):
+    with explain_refusals(
+        "building records", experiment.records_dir, "build.workers"
+    ):
         ensure_phantom(experiment)
         records_dir = build_records(experiment, arguments.databases)
     log.info("records: %s (read manifest.md)", records_dir)
@@ -147,7 +149,7 @@ def audit(arguments: argparse.Namespace) -> None:
 
     out_dir = arguments.out_dir
     lower = f"build.workers or, with --run_dir, {WINDOW}"
-    with explained("auditing", out_dir, lower):
+    with explain_refusals("auditing", out_dir, lower):
         ensure_phantom(experiment)
         predictions_dir = arguments.predictions_dir
         if arguments.run_dir:

@@ -20,7 +20,7 @@ from tfpartial.cli.verb import (
     verb,
 )
 from tfpartial.errors import InputError
-from tfpartial.files.system_errors import explained
+from tfpartial.files.system_errors import explain_refusals
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def predict(arguments: argparse.Namespace) -> None:
     from tfpartial.inference.predict import predict_files, predict_split
     from tfpartial.runs.loaded_run import load_run
 
-    with explained("predicting", folder, WINDOW):
+    with explain_refusals("predicting", folder, WINDOW):
         if arguments.inputs:
             predict_files(
                 arguments.inputs,
@@ -96,7 +96,7 @@ def export(arguments: argparse.Namespace) -> None:
     from tfpartial.export.savedmodel import export_run
     from tfpartial.runs.loaded_run import load_run
 
-    with explained("exporting", arguments.export_dir, WINDOW):
+    with explain_refusals("exporting", arguments.export_dir, WINDOW):
         run = load_run(
             arguments.run_dir, arguments.overrides, arguments.trust_code
         )
@@ -127,7 +127,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from tfpartial.reporting.tables import metrics_table
 
     out_dir = arguments.out_dir or arguments.predictions_dir
-    with explained("evaluating", out_dir, "evaluate.workers"):
+    with explain_refusals("evaluating", out_dir, "evaluate.workers"):
         table = evaluate_predictions(
             experiment_of_run(arguments),
             arguments.predictions_dir,

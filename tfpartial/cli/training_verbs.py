@@ -20,7 +20,7 @@ from tfpartial.cli.verb import (
 )
 from tfpartial.config import load_experiment
 from tfpartial.errors import InputError
-from tfpartial.files.system_errors import explained
+from tfpartial.files.system_errors import explain_refusals
 from tfpartial.runs.run_dir import RunDir
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def fit(arguments: argparse.Namespace) -> None:
     start_tensorflow(arguments.verbose)
     from tfpartial.training.fit import fit
 
-    with explained(
+    with explain_refusals(
         "training",
         experiment.run_dir,
         "sampling.readers (fit.global_batch_size or fit.patch_shape: as "
@@ -94,7 +94,7 @@ def pseudo_label(arguments: argparse.Namespace) -> None:
     from tfpartial.runs.loaded_run import load_run
 
     target = arguments.target_records_dir
-    with explained("making pseudo-labels", target, WINDOW):
+    with explain_refusals("making pseudo-labels", target, WINDOW):
         predict = [o for o in arguments.overrides if o.startswith("predict.")]
         records_dir = pseudo_label(
             experiment,
@@ -147,7 +147,7 @@ def table(arguments: argparse.Namespace) -> None:
         raise InputError(f"--jobs: expected 1 or more, found {arguments.jobs}.")
     from tfpartial.comparison.compare import compare
 
-    with explained("comparing systems", comparison.output_dir, "--jobs"):
+    with explain_refusals("comparing systems", comparison.output_dir, "--jobs"):
         folder = compare(
             comparison,
             experiment,
@@ -169,5 +169,7 @@ def demo(arguments: argparse.Namespace) -> None:
     start_tensorflow(arguments.verbose)
     from tfpartial.cli.demo import run_demo
 
-    with explained("making the demo", experiment.run_dir, "build.workers"):
+    with explain_refusals(
+        "making the demo", experiment.run_dir, "build.workers"
+    ):
         run_demo(experiment)

@@ -76,10 +76,8 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
         return  # pydantic says what is expected
     for position, entry in enumerate(systems):
         if isinstance(entry, str):
-            try:
+            with faults.collect():
                 systems[position] = read_mapping(path.parent / entry)
-            except InputError as error:
-                faults.add(error)
 
 
 def _check_names(

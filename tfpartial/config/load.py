@@ -115,10 +115,8 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
     """Replace file references of label_space and databases by contents."""
     space = raw.get("label_space")
     if isinstance(space, str):
-        try:
+        with faults.collect():
             raw["label_space"] = _labels_of(path.parent / space)
-        except InputError as error:
-            faults.add(error)
     databases = raw.get("databases")
     if not isinstance(databases, list):
         return

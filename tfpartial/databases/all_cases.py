@@ -31,12 +31,10 @@ def find_all_cases(
     cases: dict[str, list[Case]] = {}
     with Faults() as faults:
         for database in databases:
-            try:
+            with faults.collect():
                 cases[database.name] = find_cases(
                     database, space, splits.patient_pattern
                 )
-            except InputError as error:
-                faults.add(error)
     excluded = {d.name: d.exclude for d in databases}
     patients = {
         name: {case.case_id: case.patient_id for case in members}

@@ -164,10 +164,8 @@ def _patients(
     """Return case id -> patient id."""
     patients = {}
     for case_id in case_ids:
-        try:
+        with faults.collect():
             patients[case_id] = patient_of(case_id, pattern)
-        except InputError as error:
-            faults.add(error)
     return patients
 
 

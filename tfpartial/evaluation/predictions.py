@@ -106,10 +106,8 @@ def read_prediction(
     """
     labels = read_labels(path)
     with Faults() as faults:
-        try:
+        with faults.collect():
             check_same_grid(image, labels, image_name, path)
-        except InputError as error:
-            faults.add(error)
         top = space.num_labels - 1
         low, high = int(labels.array.min()), int(labels.array.max())
         if low < 0 or high > top:

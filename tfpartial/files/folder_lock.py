@@ -34,7 +34,7 @@ def folder_lock(folder: Path, who: str) -> Iterator[IO]:
         InputError: another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _opened(folder / ".lock") as file:
+    with _open(folder / ".lock") as file:
         if not _locked_at_once(file):
             raise InputError(
                 f"{folder}: {who} works there. Wait for it, or end it, and "
@@ -54,14 +54,14 @@ def waiting_lock(lock: Path, goal: Path, who: str) -> Iterator[None]:
         goal: what is being made, and
         who: by whom, such as "another build": for the message.
     """
-    with _opened(lock) as file:
+    with _open(lock) as file:
         if not _locked_at_once(file):
             log.info("%s: %s works there; waiting for it", goal, who)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _opened(lock: Path) -> IO:
+def _open(lock: Path) -> IO:
     return open(lock, "a", opener=_without_waiting)
 
 

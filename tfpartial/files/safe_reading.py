@@ -101,7 +101,7 @@ def plain_yaml(text: str) -> Any:
             if node is None:
                 return None
             _check_nodes(node)
-            return _unshared(loader.construct_document(node))
+            return _copy(loader.construct_document(node))
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
@@ -241,12 +241,12 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
             yield value
 
 
-def _unshared(value: Any) -> Any:
+def _copy(value: Any) -> Any:
     """Copy lists and mappings: an override of one must not change another."""
     if isinstance(value, dict):
-        return {key: _unshared(entry) for key, entry in value.items()}
+        return {key: _copy(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_unshared(entry) for entry in value]
+        return [_copy(entry) for entry in value]
     return value
 
 

@@ -54,7 +54,7 @@ _BY_TEXT: dict[str, Cause] = {
 
 
 @contextmanager
-def explained(
+def explain_refusals(
     doing: str, folder: str | Path, less_memory: str = ""
 ) -> Iterator[None]:
     """Turn what the machine refuses in the body into one message.

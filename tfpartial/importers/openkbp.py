@@ -80,10 +80,8 @@ def import_openkbp(source: Path, target: Path) -> None:
     annotated: dict[str, list[str]] = {}
     with Faults() as faults:
         for folder in tqdm(folders, desc="import-openkbp", unit="case"):
-            try:
+            with faults.collect():
                 annotated[folder.name] = _import_case(folder, target)
-            except InputError as error:
-                faults.add(error)
         if annotated:
             _write_database(target / "database.yaml", annotated)
 

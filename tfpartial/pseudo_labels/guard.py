@@ -16,7 +16,7 @@ from tfpartial.config import Experiment, label_space_of
 from tfpartial.config.cross_checks import trained_databases
 from tfpartial.errors import Faults, InputError, shown
 from tfpartial.files.safe_reading import read_json
-from tfpartial.pseudo_labels.plan import chosen_databases
+from tfpartial.pseudo_labels.database_plan import chosen_databases
 from tfpartial.records.cases_file import (
     CaseEntry,
     case_entries,
@@ -58,26 +58,21 @@ def check_request(
     """
     chosen: list[str] = []
     with Faults() as faults:
-        try:
+        with faults.collect():
             chosen = chosen_databases(stores, only)
-        except InputError as error:
-            faults.add(error)
         for fault in _run_faults(experiment, run):
             faults.add(fault)
         for fault in _source_faults(experiment, stores, target):
             faults.add(fault)
-        for check in (
-            lambda: run.weights_hash(run.experiment.predict.network),
-            lambda: check_records(experiment, stores),
-            lambda: check_records_folder(
-                target, label_space_of(experiment), PSEUDO_LABELLED
-            ),
-            lambda: check_leaks(run, stores, chosen),
-        ):
-            try:
-                check()
-            except InputError as error:
-                faults.add(error)
+        with faults.collect():
+            run.weights_hash(run.experiment.predict.network)
+        with faults.collect():
+            check_records(experiment, stores)
+        with faults.collect():
+            space = label_space_of(experiment)
+            check_records_folder(target, space, PSEUDO_LABELLED)
+        with faults.collect():
+            check_leaks(run, stores, chosen)
     return chosen
 
 

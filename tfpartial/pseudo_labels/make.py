@@ -1,15 +1,16 @@
 """pseudo_label: source records and a run -> a second records folder.
 
-Steps: check everything, segment the training scans (one cached file each),
-write the records, copy the databases that stay, sum up. A killed call goes on
-where it stopped; the same call again does nothing.
+Steps: check everything; then for each database segment its training scans
+(one cached file each) and write its records, or copy those that stay; sum up.
+A killed call goes on where it stopped; the same call again does nothing.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +20,18 @@ from tfpartial.config import Experiment, label_space_of
 from tfpartial.errors import InputError
 from tfpartial.files.safe_reading import read_json
 from tfpartial.inference.predict import predict_grid
-from tfpartial.pseudo_labels.guard import check_request
-from tfpartial.pseudo_labels.plan import (
-    DatabasePlan,
+from tfpartial.pseudo_labels.database_plan import (
     make_plans,
     open_source,
 )
-from tfpartial.pseudo_labels.report import write_report
-from tfpartial.pseudo_labels.scans import (
-    CaseJob,
+from tfpartial.pseudo_labels.guard import check_request
+from tfpartial.pseudo_labels.overwrite_case import (
+    OverwriteJob,
     Segment,
-    case_jobs,
-    make_case,
+    overwrite_case,
+    overwrite_jobs,
 )
+from tfpartial.pseudo_labels.report import write_report
 from tfpartial.pseudo_labels.write import copy_records, write_pseudo_labelled
 from tfpartial.runs.loaded_run import LoadedRun, load_network
 from tfrecords_builder.manifest import write_manifest
@@ -72,20 +72,22 @@ def pseudo_label(
     chosen = check_request(experiment, run, stores, only, target)
     plans = make_plans(experiment, run, stores, chosen, target)
     space = label_space_of(experiment)
+    # Only a call with something to segment needs the network, and once.
+    segmenter = functools.cache(lambda: load_segmenter(run))
     with open_records_folder(target, space, PSEUDO_LABELLED) as work:
-        stale = [plan for plan in plans if not plan.present]
         for plan in plans:
-            if plan.present:
-                log.info("%s: up to date", plan.database.name)
-        jobs = {
-            plan.database.name: case_jobs(plan, work)
-            for plan in stale
-            if not plan.is_copied
-        }
-        _make_cases(jobs, run, target)
-        for plan in stale:
-            _write(plan, jobs.get(plan.database.name, []), run, work)
-            write_log(target, f"wrote {plan.database.name}")
+            name = plan.database.name
+            if plan.is_present:
+                log.info("%s: up to date", name)
+                continue
+            if plan.is_copied:
+                copy_records(plan, work)
+                log.info("%s: copied unchanged", name)
+            else:
+                jobs = overwrite_jobs(plan, work)
+                _overwrite(jobs, name, segmenter, target)
+                write_pseudo_labelled(plan, jobs, run, work)
+            write_log(target, f"wrote {name}")
         for folder in filter(Path.is_dir, work.iterdir()):
             shutil.rmtree(folder)
         write_manifest(target, _warnings(Path(experiment.records_dir)))
@@ -93,30 +95,24 @@ def pseudo_label(
     return target
 
 
-def _make_cases(
-    jobs: dict[str, list[CaseJob]], run: LoadedRun, target: Path
+def _overwrite(
+    jobs: Sequence[OverwriteJob],
+    database: str,
+    segmenter: Callable[[], Segment],
+    target: Path,
 ) -> None:
     """Make the npz of every case that has none yet."""
-    for name, cases in jobs.items():
-        drop_stale([job.target for job in cases])
-        done = sum(job.target.is_file() for job in cases)
-        log.info("%s: %d scans, %d done before", name, len(cases), done)
-    pending = [
-        job
-        for cases in jobs.values()
-        for job in cases
-        if not job.target.is_file()
-    ]
-    if not pending:
-        return
-    segment = segmenter(run)
-    for job in tqdm(pending, desc="segment", unit="scan"):
-        make_case(job, segment)
+    drop_stale([job.target for job in jobs])
+    pending = [job for job in jobs if not job.target.is_file()]
+    done = len(jobs) - len(pending)
+    log.info("%s: %d scans, %d done before", database, len(jobs), done)
+    for job in tqdm(pending, desc=f"segment {database}", unit="scan"):
+        overwrite_case(job, segmenter())
         if job.is_segmented:
             write_log(target, f"segmented {job.name}")
 
 
-def segmenter(run: LoadedRun) -> Segment:
+def load_segmenter(run: LoadedRun) -> Segment:
     """Load a run's network; return HU of a canonical grid -> label indices.
 
     Raises:
@@ -140,24 +136,13 @@ def segmenter(run: LoadedRun) -> Segment:
     return segment
 
 
-def _write(
-    plan: DatabasePlan, jobs: list[CaseJob], run: LoadedRun, work: Path
-) -> None:
-    name = plan.database.name
-    if plan.is_copied:
-        copy_records(plan, work)
-        log.info("%s: copied unchanged", name)
-        return
-    with tqdm(total=len(jobs), desc=f"write {name}", unit="scan") as bar:
-        write_pseudo_labelled(plan, jobs, run, work, bar.update)
-
-
 def _warnings(source: Path) -> list[str]:
     """Return what the source's build warned about: it holds here too."""
     try:
         manifest = read_json(source / "manifest.json", "a manifest (JSON)", "")
     except InputError:
         return []
-    found = manifest.get("warnings") if isinstance(manifest, dict) else None
-    lines = found if isinstance(found, list) else []
+    lines = manifest.get("warnings") if isinstance(manifest, dict) else None
+    if not isinstance(lines, list):
+        return []
     return [line for line in lines if isinstance(line, str)]

@@ -6,15 +6,16 @@ In: a `DatabasePlan`, the npz of its cases, the run. Out: records in place.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from tfpartial.labels import bitmask_from_vector
-from tfpartial.pseudo_labels.plan import DatabasePlan, prediction_key
-from tfpartial.pseudo_labels.scans import CaseJob
+from tfpartial.pseudo_labels.database_plan import DatabasePlan
+from tfpartial.pseudo_labels.overwrite_case import OverwriteJob
 from tfpartial.runs.loaded_run import LoadedRun
 from tfrecords_builder.fingerprints import versions
 from tfrecords_builder.statistics import gather_numbers
@@ -23,10 +24,9 @@ from tfrecords_builder.write_database import put_in_place, write_database
 
 def write_pseudo_labelled(
     plan: DatabasePlan,
-    jobs: Sequence[CaseJob],
+    jobs: Sequence[OverwriteJob],
     run: LoadedRun,
     work: Path,
-    written: Callable[[], object],
 ) -> None:
     """Write the records of one database from the npz of its cases.
 
@@ -38,11 +38,12 @@ def write_pseudo_labelled(
         jobs: one per case; their npz exist.
         run: the predicting run.
         work: the work folder of this call.
-        written: called after each case.
     """
     files = [job.target for job in jobs]
-    declared = _declared(plan, jobs, run)
-    write_database(declared, files, plan.folder, work, written)
+    declared = _describe(plan, jobs, run)
+    what = f"write {plan.database.name}"
+    with tqdm(total=len(jobs), desc=what, unit="scan") as bar:
+        write_database(declared, files, plan.folder, work, bar.update)
 
 
 def copy_records(plan: DatabasePlan, work: Path) -> None:
@@ -53,8 +54,8 @@ def copy_records(plan: DatabasePlan, work: Path) -> None:
     put_in_place(beside, plan.folder, work)
 
 
-def _declared(
-    plan: DatabasePlan, jobs: Sequence[CaseJob], run: LoadedRun
+def _describe(
+    plan: DatabasePlan, jobs: Sequence[OverwriteJob], run: LoadedRun
 ) -> dict[str, Any]:
     """Return cases.json: that of the source, and what was changed by whom."""
     names = _value_names(plan)
@@ -70,7 +71,7 @@ def _declared(
             _case_entry(job, scan)
             for job, scan in zip(jobs, scans, strict=True)
         ],
-        "pseudo_labels": _provenance(plan, run),
+        "pseudo_labels": _who_said_so(plan, run),
     }
 
 
@@ -80,7 +81,7 @@ def _value_names(plan: DatabasePlan) -> list[str]:
     return [*plan.declared["stored_values"], *added]
 
 
-def _case_entry(job: CaseJob, scan: Mapping[str, Any]) -> dict[str, Any]:
+def _case_entry(job: OverwriteJob, scan: Mapping[str, Any]) -> dict[str, Any]:
     plan = job.plan
     entry = plan.declared["cases"][job.number] | {
         "fingerprint": plan.case_fingerprint(job.number),
@@ -105,14 +106,14 @@ def _case_entry(job: CaseJob, scan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _provenance(plan: DatabasePlan, run: LoadedRun) -> dict[str, Any]:
+def _who_said_so(plan: DatabasePlan, run: LoadedRun) -> dict[str, Any]:
     """Return which run said so, and what its stored values are."""
     names, codes = plan.store.label_names, plan.code_of_label
     return {
         "run": run.run_dir.resolve().name,
         "network": run.experiment.predict.network,
         "seed": run.experiment.seed,
-        **prediction_key(run),
+        **plan.network_key,
         "source_fingerprint": plan.declared["fingerprint"],
         "stored_values": {
             names[label]: int(codes[label]) for label in np.flatnonzero(codes)

@@ -33,7 +33,7 @@ from tfpartial.comparison.run.journal import (
 from tfpartial.config import write_resolved
 from tfpartial.errors import Faults, InputError, MachineError
 from tfpartial.files.folder_lock import folder_lock
-from tfpartial.files.system_errors import explained
+from tfpartial.files.system_errors import explain_refusals
 
 log = logging.getLogger(__name__)
 LAST_LINES = 6
@@ -57,11 +57,9 @@ class Runner:
         self._finished: set[str] = set()
         with Faults() as faults:
             for run in runs:
-                try:
+                with faults.collect():
                     if is_finished(comparison, run):
                         self._finished.add(run.name)
-                except InputError as error:
-                    faults.add(error)
         self._jobs = jobs
         self._slots: SimpleQueue[set[int]] = SimpleQueue()
         for cores in share_cores(sorted(os.sched_getaffinity(0)), jobs):
@@ -126,7 +124,9 @@ class Runner:
             return why
         cores = self._slots.get()
         try:
-            with explained(f"doing {run.name}", self._comparison.output_dir):
+            with explain_refusals(
+                f"doing {run.name}", self._comparison.output_dir
+            ):
                 return self._do_stages(run, cores, lock)
         except (InputError, MachineError) as error:  # a full disk: others go on
             log.error("%s failed: %s", run.name, error)

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from tfpartial.pseudo_labels.database_plan import DatabasePlan
 from tfpartial.pseudo_labels.overwrite import (
     count_changes,
     overwrite_background,
 )
-from tfpartial.pseudo_labels.plan import DatabasePlan
 from tfrecords_builder.scan_cache import (
     compressed_bytes,
     hu_statistics,
@@ -30,7 +30,7 @@ Segment = Callable[[np.ndarray, float, float], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
-class CaseJob:
+class OverwriteJob:
     """One case on its way into the target.
 
     Attributes:
@@ -55,11 +55,11 @@ class CaseJob:
         return f"{entry.database}/{entry.case}"
 
 
-def case_jobs(plan: DatabasePlan, work: Path) -> list[CaseJob]:
+def overwrite_jobs(plan: DatabasePlan, work: Path) -> list[OverwriteJob]:
     """Return one job per case; the name of its file holds the fingerprint."""
     folder = work / plan.database.name
     return [
-        CaseJob(
+        OverwriteJob(
             plan,
             number,
             folder / f"{entry.case}-{plan.case_fingerprint(number)[:16]}.npz",
@@ -68,7 +68,7 @@ def case_jobs(plan: DatabasePlan, work: Path) -> list[CaseJob]:
     ]
 
 
-def make_case(job: CaseJob, segment: Segment) -> None:
+def overwrite_case(job: OverwriteJob, segment: Segment) -> None:
     """Segment a training scan, overwrite its background, write its npz.
 
     Cases of the other splits are written as they are, never segmented.

@@ -18,6 +18,7 @@ from tfpartial.data.patch_reader import MAX_STORED_VALUES
 from tfpartial.databases import check_database_names
 from tfpartial.errors import Faults, InputError
 from tfpartial.files.safe_reading import file_hash, value_hash
+from tfpartial.inference.jobs import network_key
 from tfpartial.records.cases_file import read_cases_file
 from tfpartial.records.schema import CASES_FILE, TFDS_VERSION
 from tfpartial.records.store import RecordStore
@@ -27,8 +28,6 @@ from tfrecords_builder.fingerprints import versions
 
 # Part of every key: raise it when pseudo-labels are computed otherwise.
 REVISION = 1
-# Speed only, or another output of the same prediction.
-_WITHOUT_EFFECT = {"windows_per_batch", "probabilities"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,7 @@ class DatabasePlan:
         code_of_label: (L,) uint8, stored value of each label's pseudo-label;
             0 where there is none. All 0: the records are copied.
         stored_sets: (V, L) bool, of the target.
+        network_key: what decides the run's predictions.
         fingerprint: of the target.
         folder: where the target belongs.
     """
@@ -51,11 +51,12 @@ class DatabasePlan:
     declared: dict[str, Any]
     code_of_label: np.ndarray
     stored_sets: np.ndarray
+    network_key: dict[str, Any]
     fingerprint: str
     folder: Path
 
     @cached_property
-    def present(self) -> bool:
+    def is_present(self) -> bool:
         """Whether the target is there already; ask once it is locked."""
         return records_are(self.folder, self.fingerprint)
 
@@ -81,12 +82,10 @@ def open_source(experiment: Experiment) -> dict[str, RecordStore]:
     stores = {}
     with Faults() as faults:
         for database in experiment.databases:
-            try:
+            with faults.collect():
                 stores[database.name] = RecordStore(
                     experiment.records_dir, database.name
                 )
-            except InputError as error:
-                faults.add(error)
     return stores
 
 
@@ -140,28 +139,16 @@ def make_plans(
     Raises:
         InputError: more stored values than a record can name.
     """
-    key = prediction_key(run)
+    options = run.experiment.predict.model_copy(update={"probabilities": False})
+    key = network_key(run, options)
     plans = []
     with Faults() as faults:
         for database in experiment.databases:
             store = stores[database.name]
             wanted = missing_labels(store) & (database.name in chosen)
-            try:
+            with faults.collect():
                 plans.append(_plan(database, store, wanted, key, target))
-            except InputError as error:
-                faults.add(error)
     return plans
-
-
-def prediction_key(run: LoadedRun) -> dict[str, Any]:
-    """Return everything that the run's predictions depend on, for JSON."""
-    options = run.experiment.predict
-    return {
-        "weights_sha256": run.weights_hash(options.network),
-        "architecture": run.experiment.network.model_dump(mode="json"),
-        "predict": options.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
-        "window_shape": list(run.window_shape),
-    }
 
 
 def _plan(
@@ -190,6 +177,7 @@ def _plan(
         declared=declared,
         code_of_label=codes,
         stored_sets=sets,
+        network_key=key,
         fingerprint=fingerprint,
         folder=target / database.name / TFDS_VERSION,
     )
