@@ -2,6 +2,9 @@
 
 In: a folder, or the path of a lock. Out: an open, locked file; the system
 unlocks it when the process ends, however it ends.
+
+Not the `filelock` package: who holds a `folder_lock` hands the open file to
+its children, which keep the lock; that package gives nobody its descriptor.
 """
 
 from __future__ import annotations
