@@ -58,7 +58,8 @@ def draw(path: Path) -> None:
         aside = (0.08, -0.08)[height % 2]
         for column, room in enumerate(row):
             places[room] = ((column + 0.5) / len(row) + aside, -height)
-    figure, axes = plt.subplots(figsize=(9, 10))
+    figure = plt.figure(figsize=(8, 9))
+    axes = figure.add_axes((0.05, 0, 0.9, 1))
     axes.set(xlim=(0, 1), ylim=(0.5 - len(rows), 0.5))
     axes.axis("off")
     boxes = {}
@@ -77,7 +78,7 @@ def draw(path: Path) -> None:
         }
         ends = (places[imported], places[importer])
         axes.annotate("", *ends, arrowprops=arrow, zorder=0)
-    figure.savefig(path, dpi=100, bbox_inches="tight")
+    figure.savefig(path, dpi=100)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,6 @@ def make_dataset() -> tf.data.Dataset:
     table = tp.candidate_table(np.eye(2, 3, dtype=bool), annotated)
     tables = np.broadcast_to(table, (4, *table.shape))
     batch = {"image": images, "labels": stored, "candidates": tables}
-    batch["row"] = np.arange(4, dtype="int32") % 2  # place in its batch
-    batch["resolved_labels"] = np.tile([False, True, False], (4, 1))  # for Dice
     return tf.data.Dataset.from_tensor_slices(batch).batch(2).repeat()
 
 

@@ -9,9 +9,14 @@ from .labels import Label as Label
 from .labels import LabelSpace as LabelSpace
 from .labels import candidate_table as candidate_table
 from .losses import Reduction as Reduction
+from .losses import Term as Term
 from .losses import candidate_cross_entropy as candidate_cross_entropy
 from .losses import candidate_soft_dice as candidate_soft_dice
 from .losses import consistency as consistency
+from .losses import consistency_term as consistency_term
+from .losses import soft_dice_term as soft_dice_term
+from .losses import supervised_term as supervised_term
+from .losses import weight_penalty_term as weight_penalty_term
 from .losses import weighted_sum as weighted_sum
 from .metrics.groups import structures_of as structures_of
 from .metrics.overlap import dice as dice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfpartial.cli.main import parse_arguments
+from tfpartial.cli.main import main, parse_arguments
 
 
 def test_overrides_may_stand_between_flags() -> None:
@@ -45,3 +45,13 @@ def test_overrides_may_follow_the_names_of_runs() -> None:
     )
     assert arguments.only == ["a_seed0"]
     assert arguments.overrides == ["seeds=[0]"]
+
+
+def test_other_systems_are_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert main(["phantom", "--config", "phantom"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Linux" in line
+    assert "darwin" in line

@@ -102,5 +102,3 @@ def test_works_from_an_empty_folder(
     text = run(command, "demo", *TOY, cwd=tmp_path, PYTHONPATH=path)
     assert "mean over labels" in text
     assert (tmp_path / "runs/phantom/export/saved_model.pb").is_file()
-    about = json.loads((tmp_path / "runs/phantom/run.json").read_text())
-    assert about["git_commit"] is None  # this folder is no clone

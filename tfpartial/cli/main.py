@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("absl").setLevel(logging.ERROR)
     arguments = parse_arguments(argv)
     try:
+        _check_system()
         arguments.run(arguments)
     except InputError as error:
         sys.stdout.flush()
@@ -46,6 +47,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
+
+
+def _check_system() -> None:
+    """Refuse systems without file locks and CPU affinity as Linux has them."""
+    if sys.platform != "linux":
+        raise InputError(
+            f"tfpartial: expected Linux, found {sys.platform}. Use a Linux "
+            f"machine, a container, or WSL on Windows."
+        )
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
