@@ -17,7 +17,7 @@ from tfpartial.inference.predict import predict_scan
 from tfpartial.labels import Label, LabelSpace
 from tfpartial.phantom.make import make_case
 from tfpartial.scans import Volume
-from tfpartial.training import fit
+from tfpartial.training import batches, fit
 from tfpartial.training.distributed import runtime
 from tfpartial.training.terms import ramp_weight
 
@@ -79,15 +79,13 @@ def experiment_with(field: str = "", value: object = None) -> Experiment:
 def training_data(experiment: Experiment) -> object:
     """What the pipeline is asked for."""
     asked: dict[str, Any] = {}
-    network = keras.Model()
-    network.context_voxels = (0, 0, 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            fit,
+            batches,
             "build_training_dataset",
             lambda _, **given: asked.update(given),
         )
-        fit._distributed(experiment, {}, None, 0, 1, network)
+        batches.build_batches(experiment, {}, Any, 1, (0, 0, 0), 0)
     return asked
 
 

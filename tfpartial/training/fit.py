@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,8 +13,6 @@ from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of, trained_databases
 from tfpartial.config.training_identity import deciding_fields
 from tfpartial.data.patch_reader import take_input_error
-from tfpartial.data.pipeline import build_training_dataset
-from tfpartial.errors import InputError
 from tfpartial.files.folder_lock import folder_lock
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
@@ -23,7 +20,9 @@ from tfpartial.records.store import RecordStore, open_records
 from tfpartial.runs.claim import claim_run_dir, hash_of_records
 from tfpartial.runs.history import History
 from tfpartial.runs.loaded_run import network_of
+from tfpartial.runs.run_dir import RunDir
 from tfpartial.training import schedules
+from tfpartial.training.batches import build_batches, check_batch_size
 from tfpartial.training.callbacks.checkpoints import Checkpoints
 from tfpartial.training.callbacks.run_progress import RunProgress
 from tfpartial.training.callbacks.tensorboard_log import TensorBoardLog
@@ -57,9 +56,7 @@ def fit(
         strategy_name: "none", "mirrored" or "multi_worker".
 
     Returns:
-        The run directory: config.yaml, run.json, splits.json,
-        student.weights.h5, teacher.weights.h5, metrics.json,
-        validation.json, checkpoints/, tensorboard/.
+        The run directory; `RunDir` says what lies in it.
 
     Raises:
         InputError: records missing, the run directory belongs to another
@@ -73,7 +70,7 @@ def fit(
     with watch_peers(strategy), ExitStack() as held:
         stores = open_stores(experiment)
         check_records(experiment, stores)
-        _check_batch(experiment, strategy)
+        check_batch_size(experiment, strategy.num_replicas_in_sync)
         options = experiment.fit
         runtime.set_up_determinism(
             experiment.seed, options.precision, options.deterministic
@@ -118,11 +115,15 @@ def _train(
     if step >= experiment.fit.epochs * per_epoch:
         log.info("%s: finished already; nothing to do.", run_dir)
         return
-    dataset = _distributed(
-        experiment, stores, strategy, step, workers, model.student
+    context = context_of(model.student)
+    dataset = build_batches(
+        experiment, stores, strategy, workers, context, step
     )
     # What they write is on disk before the checkpoint that follows it.
-    callbacks = [*_observers(experiment, stores, run_dir, worker), checkpoints]
+    callbacks = [
+        *_build_observers(experiment, stores, run_dir, worker),
+        checkpoints,
+    ]
     if worker == 0:
         callbacks.append(RunProgress(experiment.fit.epochs, per_epoch, step))
     try:
@@ -181,44 +182,7 @@ def build_model(experiment: Experiment) -> MeanTeacher:
     return model
 
 
-def _distributed(
-    experiment: Experiment,
-    stores: dict[str, RecordStore],
-    strategy: tf.distribute.Strategy,
-    step: int,
-    workers: int,
-    network: keras.Model,
-) -> Any:
-    """Build the data of this worker: its rows of every global batch."""
-    sampling, options = experiment.sampling, experiment.fit
-    share = options.global_batch_size // workers
-
-    def dataset_of(position: int) -> tf.data.Dataset:
-        return build_training_dataset(
-            stores,
-            space=label_space_of(experiment),
-            supervision=sampling.supervision,
-            weights=sampling.weights,
-            label_share=sampling.label_share,
-            patch_shape=options.patch_shape,
-            context_voxels=context_of(network),
-            augment=experiment.augment.model_dump(),
-            hu_window=experiment.preprocess.hu_window,
-            seed=experiment.seed,
-            start_step=step,
-            rows=range(position * share, (position + 1) * share),
-            readers=sampling.readers,
-            balance=sampling.balance,
-        )
-
-    if workers == 1:
-        return dataset_of(0)
-    return strategy.distribute_datasets_from_function(
-        lambda context: dataset_of(context.input_pipeline_id)
-    )
-
-
-def _observers(
+def _build_observers(
     experiment: Experiment,
     stores: dict[str, RecordStore],
     run_dir: Path,
@@ -227,14 +191,15 @@ def _observers(
     """TensorBoard; on the first worker also whole-scan validation."""
     options = experiment.fit
     steps = options.epochs * options.steps_per_epoch
+    files = RunDir(run_dir)
     board = TensorBoardLog(
-        run_dir / "tensorboard" if worker == 0 else None,
+        files.tensorboard if worker == 0 else None,
         steps_per_epoch=options.steps_per_epoch,
         global_batch_size=options.global_batch_size,
         learning_rate=schedules.learning_rate(
             options.optimizer, steps, options.steps_per_epoch
         ),
-        history=History(run_dir / "metrics.json") if worker == 0 else None,
+        history=History(files.metrics) if worker == 0 else None,
     )
     if worker > 0:
         return [board]
@@ -253,17 +218,6 @@ def _observers(
         steps_per_epoch=options.steps_per_epoch,
     )
     return [board, validation]
-
-
-def _check_batch(
-    experiment: Experiment, strategy: tf.distribute.Strategy
-) -> None:
-    replicas = strategy.num_replicas_in_sync
-    if experiment.fit.global_batch_size % replicas:
-        raise InputError(
-            f"fit.global_batch_size: expected a multiple of the {replicas} "
-            f"replicas, found {experiment.fit.global_batch_size}."
-        )
 
 
 def _say_plan(
