@@ -24,7 +24,7 @@ from .metrics.overlap import volume_ml as volume_ml
 from .metrics.surface import hd95_mm as hd95_mm
 from .metrics.surface import nsd as nsd
 from .metrics.surface import surface_distances as surface_distances
-from .models import build_network as build_network
+from .models.build import build_network as build_network
 from .records.store import RecordStore as RecordStore
 from .records.store import open_records as open_records
 from .scans import Volume as Volume
