@@ -11,12 +11,13 @@ import os
 from pathlib import Path
 
 from tfpartial.config import Experiment
-from tfpartial.phantom import make_phantom
 
 
 def ensure_phantom(experiment: Experiment) -> None:
     """Make the built-in data that a config declares, unless it is there."""
     if experiment.phantom is not None:
+        from tfpartial.phantom import make_phantom
+
         make_phantom(experiment.phantom, Path(experiment.phantom.path))
 
 
