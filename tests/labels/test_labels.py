@@ -178,3 +178,61 @@ def test_both_sides_of_a_pair_name_each_other() -> None:
     assert LabelSpace((left, right)).mirror_permutation().tolist() == [0, 2, 1]
     with pytest.raises(InputError, match="'middle' mirrors 'left'"):
         LabelSpace((left, right, Label("middle", mirror="left")))
+
+
+@pytest.mark.parametrize("num_labels", [10, 64, 130])
+def test_bitmasks_of_many_vectors_are_those_of_each(num_labels: int) -> None:
+    vectors = np.random.default_rng(0).random((2, 3, num_labels)) < 0.5
+    words = bitmask_from_vector(vectors)
+    assert words.dtype == np.int64
+    for place in np.ndindex(2, 3):
+        np.testing.assert_array_equal(
+            words[place], bitmask_from_vector(vectors[place])
+        )
+    bits = vector_from_bitmask(words, num_labels)
+    assert bits.dtype == bool
+    np.testing.assert_array_equal(bits, vectors)
+
+
+@pytest.mark.parametrize(
+    ("stored", "annotated", "resolved"),
+    [
+        ((["bladder"], ["left"], ["right"]), SPACE.names, SPACE.names),
+        # Declared and annotated, but no stored value: nothing says where.
+        ((["bladder"], ["left"]), SPACE.names,
+         ("background", "bladder", "left")),
+        ((["bladder"], ["left"]), ("background", "left", "right"), ("left",)),
+        # Some voxels of left are left or right.
+        ((["bladder"], ["left"], ["left", "right"]), SPACE.names,
+         ("background", "bladder")),
+        # Ignored voxels say nothing about any label.
+        ((["bladder"], SPACE.names), ("background", "bladder"), ("bladder",)),
+    ],
+)  # fmt: skip
+def test_resolved_is_what_single_values_tell(
+    stored: tuple, annotated: tuple, resolved: tuple
+) -> None:
+    sets = pack_stored_sets([_set(*names) for names in stored])
+    np.testing.assert_array_equal(
+        resolved_labels(sets, _set(*annotated)), _set(*resolved)
+    )
+
+
+def test_zeros_and_ones_are_as_good_as_bool() -> None:
+    sets, annotated = MERGED.astype(np.uint8), _set("bladder").astype(np.uint8)
+    for found, expected in (
+        (background_candidates(annotated),
+         background_candidates(_set("bladder"))),
+        (candidate_table(sets, annotated),
+         candidate_table(MERGED, _set("bladder"))),
+        (resolved_labels(sets, annotated),
+         resolved_labels(MERGED, _set("bladder"))),
+    ):  # fmt: skip
+        assert found.dtype == bool
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_stored_value_that_may_be_nothing_is_named() -> None:
+    sets = np.concatenate([MERGED, np.zeros((1, 4), bool)])
+    with pytest.raises(ValueError, match=r"\[4\]"):
+        candidate_table(sets, _set("bladder"))
