@@ -130,8 +130,9 @@ def test_keys_may_be_integers_or_names(nnunet):
 def test_every_entry_of_dataset_json_is_declared(layout, request):
     folder = request.getfixturevalue(layout.removesuffix("_raw"))
     (fault,) = faults_of(declare(folder, layout, {"liver": "liver"}))
-    assert f"{folder / 'dataset.json'}: label 'kidneys' (stored inte" in fault
-    assert "Map 'kidneys' or '2' to a label, to 'ignore'" in fault
+    assert str(folder / "dataset.json") in fault
+    assert "'kidneys' (2)" in fault
+    assert "others: ignore" in fault
 
 
 def test_unknown_and_repeated_keys(nnunet):
@@ -207,7 +208,7 @@ def test_integers_of_regions_are_declared_as_integers(nnunet):
     write_json(nnunet, labels={"background": 0, "whole": [1, 2], "core": [2]})
     faults = faults_of(declare(nnunet, "nnunet_raw", {1: "liver"}))
     assert len(faults) == 1
-    assert "label '(integer 2 of a region)'" in faults[0]
+    assert "'(integer 2 of a region)' (2)" in faults[0]
     values = {1: "liver", 2: "kidney_l"}
     assert find_cases(declare(nnunet, "nnunet_raw", values), SPACE)
 
@@ -358,8 +359,8 @@ def test_undeclared_masks(masks):
     touch(masks / "a" / "segmentations" / "spleen.nii.gz")
     database = declare(masks, "mask_folder", LIVER_AND_KIDNEYS)
     (fault,) = faults_of(database)
-    assert "mask 'spleen' of 1 case(s) is not declared under 'val" in fault
-    assert "Map 'spleen' to a label, to 'ignore', or to 'background'" in fault
+    assert "1 structure(s) that are not: spleen" in fault
+    assert "segmentations/spleen.nii.gz" in fault
     values = {**LIVER_AND_KIDNEYS, "spleen": "background"}
     assert find_cases(declare(masks, "mask_folder", values), SPACE)
 
@@ -499,3 +500,40 @@ def test_patients_by_pattern(maps):
     assert [case.patient_id for case in cases] == ["anna", "anna"]
     with pytest.raises(InputError, match="does not fit case id 'anna_1'"):
         find_cases(database, SPACE, patient_pattern="(x)")
+
+
+# others
+
+
+def test_many_undeclared_masks_are_one_message(masks):
+    for number in range(40):
+        touch(masks / "a" / "segmentations" / f"organ_{number:02d}.nii.gz")
+    database = declare(masks, "mask_folder", LIVER_AND_KIDNEYS)
+    (fault,) = faults_of(database)
+    assert "40 structure(s)" in fault
+    assert "organ_00, organ_01" in fault
+    assert "and 35 more" in fault
+    assert "others: ignore" in fault
+    for others in ("background", "ignore", "not_annotated"):
+        assert find_cases(database.model_copy(update={"others": others}), SPACE)
+
+
+@pytest.mark.parametrize("layout", ["nnunet_raw", "msd"])
+def test_others_declares_entries_of_dataset_json(layout, request):
+    folder = request.getfixturevalue(layout.removesuffix("_raw"))
+    database = declare(folder, layout, {"liver": "liver"}, others="ignore")
+    assert len(find_cases(database, SPACE)) == 2
+
+
+def test_masks_that_mean_background_are_not_read_and_others_are(masks):
+    touch(masks / "a" / "segmentations" / "spleen.nii.gz")
+    for others, is_read in (
+        ("background", False),
+        ("ignore", True),
+        ("not_annotated", True),
+    ):
+        case, _ = find_cases(
+            declare(masks, "mask_folder", LIVER_AND_KIDNEYS, others=others),
+            SPACE,
+        )
+        assert ("mask of 'spleen'" in case.source.files) is is_read

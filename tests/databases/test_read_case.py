@@ -9,7 +9,7 @@ import pytest
 from tfpartial.config.database import CaseOverride, Database
 from tfpartial.databases import find_cases, read_case, stored_values
 from tfpartial.errors import InputError
-from tfpartial.labels import Label, LabelSpace
+from tfpartial.labels import Label, LabelSpace, candidate_table
 
 SPACE = LabelSpace((Label("liver"), Label("tumour"), Label("spleen")))
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
@@ -235,3 +235,41 @@ def test_cases_travel_to_other_processes(scan):
     database = declare(scan, "label_map_folder", {1: "liver"})
     (case,) = pickle.loads(pickle.dumps(find_cases(database, SPACE)))
     assert read_case(case, database, SPACE)[1].array.sum() == 1
+
+
+OTHER_CANDIDATES = {
+    # Stored 0 of this database, which names liver alone.
+    "background": [True, False, True, True],
+    "ignore": [True, True, True, True],
+    "not_annotated": [True, False, True, True],
+}
+
+
+@pytest.mark.parametrize("layout", ["label_map_folder", "mask_folder"])
+@pytest.mark.parametrize("others", OTHER_CANDIDATES)
+def test_what_others_may_be(scan, layout, others):
+    save_map(scan, 0, 1, 7, 1, 0)
+    save_mask(scan, "liver", 0, 1, 0, 1, 0)
+    # Where masks overlap, what is declared wins.
+    save_mask(scan, "vessel", 0, 0, 1, 1, 0)
+    key = 1 if layout == "label_map_folder" else "liver"
+    database = declare(scan, layout, {key: "liver"}, others=others)
+    (case,) = find_cases(database, SPACE)
+    codes = codes_of(database)
+    assert codes[:2] + codes[3:] == [0, 1, 1, 0]
+    sets = stored_values(database, SPACE).sets
+    partial = candidate_table(sets, case.annotated)[codes[2]]
+    assert partial.tolist() == OTHER_CANDIDATES[others]
+    # Naive training closes stored background, nothing else.
+    naive = candidate_table(sets, case.annotated, "naive")[codes[2]]
+    closed = others == "background"
+    assert naive.tolist() == (
+        [True, False, False, False] if closed else OTHER_CANDIDATES[others]
+    )
+    assert case.annotated.tolist() == [True, True, False, False]
+
+
+def test_undeclared_values_name_the_remedy(scan):
+    save_map(scan, 0, 1, 7, 7, 9)
+    (fault,) = faults_of(declare(scan, "label_map_folder", {1: "liver"}))
+    assert "others: ignore" in fault

@@ -14,6 +14,7 @@ MAX_VALUES = 1024
 MAX_CASES = 20_000
 Position = Literal["supine", "prone"]
 AbsentMask = Literal["error", "not_annotated", "empty"]
+Others = Literal["background", "ignore", "not_annotated"]
 
 
 class CaseOverride(Declared):
@@ -40,6 +41,13 @@ class Database(Declared):
         "labels (merged), 'ignore' or 'background'",
         min_length=1,
         max_length=MAX_VALUES,
+    )
+    others: Others | None = Field(
+        None,
+        description="what every structure or stored value means that `values` "
+        "leaves out: background (like stored 0), ignore, or not_annotated "
+        "(background, or any label that `values` does not name); default: "
+        "they are refused",
     )
     annotated: list[str] | None = Field(
         None,

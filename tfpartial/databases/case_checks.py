@@ -12,10 +12,12 @@ from pathlib import Path
 from tfpartial.config.database import Database
 from tfpartial.databases import layouts
 from tfpartial.databases.layouts.base import Layout
-from tfpartial.databases.sources import SCAN, ScanSource
+from tfpartial.databases.sources import SCAN, ScanSource, remedy_for
 from tfpartial.databases.stored_values import StoredValues
 from tfpartial.errors import Faults, did_you_mean, join_names
 from tfpartial.labels import LabelSpace
+
+SHOWN_STRUCTURES = 5
 
 
 def check_fields(database: Database, layout: Layout, faults: Faults) -> None:
@@ -76,20 +78,24 @@ def check_files(
 def check_undeclared(
     sources: Mapping[str, ScanSource], database: Database, faults: Faults
 ) -> None:
-    """Refuse structures that `values` leaves out.
+    """Refuse structures that `values` leaves out, unless `others` says more.
 
     A forgotten structure would silently be taught as background.
     """
-    undeclared: dict[str, list[Path]] = {}
-    for source in sources.values():
-        for structure, path in source.undeclared.items():
-            undeclared.setdefault(structure, []).append(path)
-    for structure, paths in sorted(undeclared.items()):
+    if database.others is not None:
+        return
+    undeclared = {
+        structure: path
+        for source in sources.values()
+        for structure, path in source.undeclared.items()
+    }
+    if undeclared:
+        first = next(iter(sorted(undeclared)))
         faults.add(
-            f"database '{database.name}': mask '{structure}' of "
-            f"{len(paths)} case(s) is not declared under 'values': "
-            f"{join_names(paths, 3)}. Map '{structure}' to a label, to "
-            f"'ignore', or to 'background' (its file is then not used)."
+            f"database '{database.name}': expected every mask to be declared "
+            f"under 'values', found {len(undeclared)} structure(s) that are "
+            f"not: {join_names(sorted(undeclared), SHOWN_STRUCTURES)} (such "
+            f"as {undeclared[first]}). {remedy_for(first)}"
         )
 
 

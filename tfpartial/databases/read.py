@@ -48,7 +48,7 @@ def read_case(
     values = stored_values(database, space)
     image = case.source.read_image()
     code_of = _codes_to_paint(database, values)
-    codes = case.source.read_codes(image, code_of, faults)
+    codes = case.source.read_codes(image, code_of, values.others, faults)
     _refuse_unannotated(codes, case, database, values, space, faults)
     inside = case.source.read_field_of_view(image, faults)
     if inside is not None and values.ignore_code is not None:

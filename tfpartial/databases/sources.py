@@ -26,6 +26,15 @@ from tfpartial.scans import (
 SCAN = "scan"  # the role of the files that hold the HU
 
 
+def remedy_for(structure: object) -> str:
+    """Return what to do about structures that `values` leaves out."""
+    return (
+        f"Map '{structure}' to a label, to 'ignore' or to 'background' under "
+        f"'values'; or say what all that are not listed there mean by "
+        f"'others: background', 'others: ignore' or 'others: not_annotated'."
+    )
+
+
 class ImageSource(Protocol):
     """One scan."""
 
@@ -61,7 +70,11 @@ class ScanSource(ImageSource, Protocol):
         """Annotated structures that `values` leaves out -> where they are."""
 
     def read_codes(
-        self, image: Volume, code_of: Mapping[str, int], faults: Faults
+        self,
+        image: Volume,
+        code_of: Mapping[str, int],
+        others: int | None,
+        faults: Faults,
     ) -> np.ndarray:
         """Return the stored code of each voxel.
 
@@ -69,6 +82,8 @@ class ScanSource(ImageSource, Protocol):
             image: of `read_image`.
             code_of: key of `values` -> code; where structures overlap, the
                 later one wins. A key that is left out means 0.
+            others: code of structures that `values` leaves out, below all
+                others; None: they are a fault.
             faults: receives those of the annotation; what could not be read
                 is 0.
 
@@ -189,7 +204,11 @@ class LabelMapFile(_AnnotatedFile):
         return super().files | {"label map": [self.label_map]}
 
     def read_codes(
-        self, image: Volume, code_of: Mapping[str, int], faults: Faults
+        self,
+        image: Volume,
+        code_of: Mapping[str, int],
+        others: int | None,
+        faults: Faults,
     ) -> np.ndarray:
         """Return (I, J, K) uint8: the code of each voxel's integer."""
         labels = self._read_labels(self.label_map, image, faults)
@@ -200,15 +219,17 @@ class LabelMapFile(_AnnotatedFile):
             declared[integer] = code_of.get(key, 0)
         present = _present_values(labels)
         undeclared = sorted(present - declared.keys())
-        if undeclared:
+        if others is not None:
+            declared |= dict.fromkeys(undeclared, others)
+        elif undeclared:
             counts = [
                 f"{v} ({int((labels == v).sum())} voxels)" for v in undeclared
             ]
             faults.add(
                 f"{self.label_map}: expected the stored values that its "
                 f"database declares, {join_names(sorted(declared))}, found "
-                f"{join_names(counts)}. Add them under 'values' (a label, "
-                f"'ignore' or 'background'), or exclude the case."
+                f"{join_names(counts)}. {remedy_for(undeclared[0])} Or exclude "
+                f"the case."
             )
         return _look_up(labels, {v: declared.get(v, 0) for v in present})
 
@@ -219,27 +240,39 @@ class MaskFiles(_AnnotatedFile):
 
     Attributes:
         masks: key of `values` -> its file.
+        others: further structure -> its file, all of one meaning.
     """
 
     masks: Mapping[str, Path]
+    others: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def files(self) -> dict[str, list[Path]]:
         """Scan, masks and field of view."""
         return super().files | {
-            f"mask of '{key}'": [path] for key, path in self.masks.items()
+            f"mask of '{structure}'": [path]
+            for structure, path in [*self.masks.items(), *self.others.items()]
         }
 
     def read_codes(
-        self, image: Volume, code_of: Mapping[str, int], faults: Faults
+        self,
+        image: Volume,
+        code_of: Mapping[str, int],
+        others: int | None,
+        faults: Faults,
     ) -> np.ndarray:
         """Return (I, J, K) uint8: masks painted one over the other."""
         codes = np.zeros(image.shape, np.uint8)
-        for key, code in code_of.items():
-            if key in self.masks:
-                mask = self._read_mask(self.masks[key], image, faults)
-                if mask is not None:
-                    codes[mask] = code
+        painted = [(path, others or 0) for path in self.others.values()]
+        painted += [
+            (self.masks[key], code)
+            for key, code in code_of.items()
+            if key in self.masks
+        ]
+        for path, code in painted:
+            mask = self._read_mask(path, image, faults)
+            if mask is not None:
+                codes[mask] = code
         return codes
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tfpartial.config.database import IGNORE, Database
+from tfpartial.config.database import IGNORE, Database, Others
 from tfpartial.errors import Faults, InputError, join_names
 from tfpartial.labels import BACKGROUND, LabelSpace, pack_stored_sets
 
@@ -24,10 +24,12 @@ class StoredValues:
         sets: (V, L) bool, the labels that a voxel of each code may be. Row 0
             is {background}; the row of "ignore", if any, is all True.
         code_of: declared key of `values` -> code in [0, V).
+        others: code of what `values` leaves out; None: that is an error.
     """
 
     sets: np.ndarray
     code_of: dict[str, int]
+    others: int | None = None
 
     @property
     def ignore_code(self) -> int | None:
@@ -46,20 +48,25 @@ class StoredValues:
     @property
     def declared_labels(self) -> np.ndarray:
         """(L,) bool: labels named by any key, singly or merged."""
-        informative = self.sets[~self.sets.all(axis=1)]
-        declared = np.asarray(informative[1:].any(axis=0), bool)
-        declared[0] = False
-        return declared
+        return np.any(
+            [self.labels_of(key) for key in self.code_of]
+            or [np.zeros_like(self.sets[0])],
+            axis=0,
+        )
 
 
 def stored_values(database: Database, space: LabelSpace) -> StoredValues:
     """Number the distinct label sets of `values` in order of declaration.
 
     Two keys with the same set share a code; 'background' is code 0; 'ignore'
-    is a set of all labels, appended also where only a field of view needs it.
+    is a set of all labels, appended also where only a field of view or
+    `others` needs it.
+
+    Formula (what `others` adds; Y_k the labels that `values` names):
+        background: {bg};  ignore: Y;  not_annotated: {bg} union (Y - Y_k)
 
     Args:
-        database: its `values` and `field_of_view` are read.
+        database: its `values`, `others` and `field_of_view` are read.
         space: the label space, L channels.
 
     Returns:
@@ -84,10 +91,32 @@ def stored_values(database: Database, space: LabelSpace) -> StoredValues:
                 faults.add(error)
                 continue
             code_of[key] = _code(chosen, background, sets)
+        others = None
+        if database.others is not None:
+            chosen = _others_set(database.others, sets, background)
+            others = _code(chosen, background, sets)
         if database.field_of_view is not None:
             _code(np.ones(space.num_labels, bool), background, sets)
     packed = pack_stored_sets(sets) if sets else background[None]
-    return StoredValues(packed, code_of)
+    return StoredValues(packed, code_of, others)
+
+
+def _others_set(
+    others: Others, sets: Sequence[np.ndarray], background: np.ndarray
+) -> np.ndarray:
+    """Return the (L,) bool set of what `values`, with these sets, leaves out.
+
+    "not_annotated" is open background: a structure that nobody named may be
+    any label but those that the database does name.
+    """
+    if others == "background":
+        return background
+    if others == "ignore":
+        return np.ones_like(background)
+    chosen = np.ones_like(background)
+    for labels in sets:
+        chosen &= ~labels | labels.all()
+    return chosen | background
 
 
 def _label_set(

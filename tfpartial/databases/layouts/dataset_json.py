@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from tfpartial.config.database import Database
-from tfpartial.errors import Faults, InputError, did_you_mean, shown
+from tfpartial.databases.sources import remedy_for
+from tfpartial.errors import Faults, InputError, did_you_mean, join_names, shown
 from tfpartial.files.safe_reading import read_json
 
 # At most 18 digits: more are no stored value of any file.
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 MAX_LABELS = 1024
+SHOWN_LABELS = 5
 
 
 def read_dataset_json(database: Database) -> tuple[dict[str, Any], Path]:
@@ -153,8 +155,9 @@ def named_integers(
         contents: of dataset.json.
         where: it is.
         faults: receives unreadable `labels`, a key that is no integer and no
-            name, two keys of one integer, and every entry of `labels` that
-            `values` leaves out: it would be taught as background.
+            name, two keys of one integer, and the entries of `labels` that
+            `values` leaves out, unless `others` says what they are: they
+            would be taught as background.
     """
     integer_of: dict[str, int] = {}
     try:
@@ -169,14 +172,19 @@ def named_integers(
             faults.add(error)
         else:
             _add(key, integer, integer_of, database, faults)
-    for integer, name in sorted(names.items()):
-        if integer != 0 and integer not in integer_of.values():
-            faults.add(
-                f"{where}: label '{name}' (stored integer {integer}) is not "
-                f"declared under 'values' of database '{database.name}'. Map "
-                f"'{name}' or '{integer}' to a label, to 'ignore' or to "
-                f"'background'."
-            )
+    undeclared = {
+        integer: name
+        for integer, name in sorted(names.items())
+        if integer not in (0, *integer_of.values())
+    }
+    if undeclared and database.others is None:
+        found = [f"'{name}' ({i})" for i, name in undeclared.items()]
+        faults.add(
+            f"{where}: expected every label to be declared under 'values' of "
+            f"database '{database.name}', found {len(found)} that are not: "
+            f"{join_names(found, SHOWN_LABELS)}. "
+            + remedy_for(next(iter(undeclared)))
+        )
     return integer_of
 
 

@@ -22,13 +22,15 @@ def find(database: Database, _: Faults) -> dict[str, ScanSource]:
     sources: dict[str, ScanSource] = {}
     for folder, field_of_view in case_folders(database):
         masks = _masks(folder, database)
+        undeclared = {k: masks[k] for k in masks if k not in database.values}
+        # What means background needs no file, as under `values`.
+        others = undeclared if database.others != "background" else {}
         sources[folder.name] = MaskFiles(
             folder / database.image,
             masks={k: p for k, p in masks.items() if k in database.values},
+            others={} if database.others is None else others,
             absent=tuple(k for k in database.values if k not in masks),
-            undeclared={
-                k: p for k, p in masks.items() if k not in database.values
-            },
+            undeclared=undeclared,
             field_of_view=field_of_view,
         )
     return sources
