@@ -537,3 +537,52 @@ def test_masks_that_mean_background_are_not_read_and_others_are(masks):
             SPACE,
         )
         assert ("mask of 'spleen'" in case.source.files) is is_read
+
+
+# Links that lead nowhere, folders where files belong
+
+
+def to_nowhere(path):
+    path.unlink()
+    path.symlink_to("/nowhere/key")
+
+
+def test_a_link_that_leads_nowhere_is_named(masks):
+    to_nowhere(masks / "a" / "segmentations" / "liver.nii.gz")
+    (fault,) = faults_of(
+        declare(masks, "mask_folder", LIVER_AND_KIDNEYS, absent_mask="empty")
+    )
+    assert "a/segmentations/liver.nii.gz" in fault
+    assert "lead nowhere" in fault
+
+
+@pytest.mark.parametrize("layout", ["nnunet_raw", "msd"])
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_no_case_vanishes(layout, as_folder, request):
+    folder = request.getfixturevalue(layout.removesuffix("_raw"))
+    if layout == "nnunet_raw":
+        write_json(folder, numTraining=None)
+    for sub, end in (("imagesTr", "_0000"), ("labelsTr", "")):
+        end = end if layout == "nnunet_raw" else ""
+        path = folder / sub / f"a{end}.nii.gz"
+        to_nowhere(path)
+        if as_folder:
+            path.unlink()
+            path.mkdir()
+    faults = faults_of(declare(folder, layout, LIVER_AND_KIDNEYS))
+    assert len(faults) == 2
+    what = "folders" if as_folder else "lead nowhere"
+    assert all(what in fault for fault in faults)
+
+
+def test_a_folder_of_a_case_that_leads_nowhere(maps):
+    (maps / "c").symlink_to("/nowhere/c")
+    faults = faults_of(declare(maps, "label_map_folder", {1: "liver"}))
+    assert f"scan not found for 1 case(s): {maps / 'c'}" in faults[0]
+
+
+def test_a_scan_of_a_format_that_is_not_read_is_said(maps):
+    (maps / "a" / "ct.nii.gz").rename(maps / "a" / "ct.mgz")
+    (fault,) = faults_of(declare(maps, "label_map_folder", {1: "liver"}))
+    assert "ct.mgz" in fault
+    assert "NIfTI" in fault

@@ -13,6 +13,7 @@ from tfpartial import scans as volumes
 from tfpartial.config import Predict
 from tfpartial.errors import InputError
 from tfpartial.inference import predict
+from tfpartial.inference.input_files import find_input_files
 from tfpartial.inference.predict import (
     predict_files,
     predict_scan,
@@ -295,3 +296,31 @@ def test_unknown_split_or_database_is_named(cases, tmp_path):
         predict_split(cases, "test", ["case"], tmp_path)
     with pytest.raises(InputError, match="split 'train': no case"):
         predict_split(cases, "train", ["cases"], tmp_path)
+
+
+def test_hidden_files_are_nobodys_scans(tmp_path, scan):
+    path = put(tmp_path, "x.nii.gz", scan)
+    (tmp_path / "._x.nii.gz").write_bytes(bytes([0, 5, 22, 7]))
+    assert find_input_files([tmp_path]) == [path]
+
+
+def test_images_that_are_not_read_are_said(tmp_path, scan, caplog):
+    (tmp_path / "b.mgz").write_bytes(b"?")
+    with pytest.raises(InputError, match=r"b\.mgz"):
+        find_input_files([tmp_path])
+    path = put(tmp_path, "x.nii.gz", scan)
+    assert find_input_files([tmp_path]) == [path]
+    assert "b.mgz" in caplog.text
+
+
+def test_a_scan_does_not_vanish_from_a_folder(tmp_path, scan):
+    put(tmp_path, "x.nii.gz", scan)
+    (tmp_path / "y.nii.gz").symlink_to("/nowhere/key")
+    (tmp_path / "z.nii.gz").mkdir()
+    with pytest.raises(InputError) as caught:
+        find_input_files([tmp_path])
+    link, folder = caught.value.faults
+    assert "y.nii.gz" in link
+    assert "leads nowhere" in link
+    assert "z.nii.gz" in folder
+    assert "a folder" in folder

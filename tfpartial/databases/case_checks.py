@@ -15,7 +15,10 @@ from tfpartial.databases.layouts.base import Layout
 from tfpartial.databases.sources import SCAN, ScanSource, remedy_for
 from tfpartial.databases.stored_values import StoredValues
 from tfpartial.errors import Faults, did_you_mean, join_names
+from tfpartial.files.visible import visible_entries
 from tfpartial.labels import LabelSpace
+from tfpartial.scans.formats import readable_kinds
+from tfpartial.scans.unread_images import image_stem, unread_images
 
 SHOWN_STRUCTURES = 5
 
@@ -52,27 +55,54 @@ def check_files(
     sources: Mapping[str, ScanSource], database: Database, faults: Faults
 ) -> None:
     """Refuse missing files, and a scan that is two cases (through a link)."""
-    missing: dict[str, list[Path]] = {}
+    missing: dict[tuple[str, str], list[str]] = {}
     owners: dict[tuple[Path, ...], str] = {}
     for case_id, source in sorted(sources.items()):
         for role, paths in source.files.items():
             for path in paths:
                 if not path.is_file():
-                    missing.setdefault(role, []).append(path)
+                    kind, found = _instead_of_file(path)
+                    missing.setdefault((role, kind), []).append(found)
         scan = tuple(sorted(path.resolve() for path in source.files[SCAN]))
         owner = owners.setdefault(scan, case_id)
-        if owner != case_id:
+        if owner != case_id and all(path.is_file() for path in scan):
             faults.add(
                 f"database '{database.name}': cases '{owner}' and '{case_id}' "
                 f"are the same scan {join_names(scan, 1)}. List one of them "
                 f"under 'exclude'."
             )
-    for role, paths in missing.items():
+    for (role, kind), places in missing.items():
         faults.add(
             f"database '{database.name}': expected a {role} in every case, "
-            f"{role} not found for {len(paths)} case(s): {join_names(paths)}. "
-            f"Restore the file(s), or list the case(s) under 'exclude'."
+            f"{role} not found for {len(places)} case(s){kind}: "
+            f"{join_names(places)}. Restore the file(s), or list the case(s) "
+            f"under 'exclude'."
         )
+
+
+def _instead_of_file(path: Path) -> tuple[str, str]:
+    """Return what kind of thing is where a file should be, and its words."""
+    if path.is_symlink() and not path.exists():
+        return (
+            ", but links that lead nowhere (fetch what they stand for, such "
+            "as by 'datalad get')",
+            f"{path} -> {path.readlink()}",
+        )
+    if path.is_dir():
+        return ", but folders", str(path)
+    wanted = image_stem(path.name) or path.name
+    unread = [
+        other.name
+        for other in unread_images(visible_entries(path.parent))
+        if image_stem(other.name) == wanted
+    ]
+    if unread:
+        return (
+            f", but files of formats that are not read (convert them to "
+            f"{readable_kinds()})",
+            f"{path} ({join_names(unread)})",
+        )
+    return "", str(path)
 
 
 def check_undeclared(

@@ -13,6 +13,7 @@ import numpy as np
 from tfpartial.databases import Case
 from tfpartial.errors import Faults, InputError, join_names, shown
 from tfpartial.files.safe_reading import read_json
+from tfpartial.files.visible import visible_entries
 from tfpartial.labels import LabelSpace
 from tfpartial.scans import Volume, check_same_grid, read_labels
 from tfpartial.scans.formats import is_scan, label_map_path, names_path
@@ -74,13 +75,14 @@ def leftover_warnings(
         skipped: databases that were left out on purpose: not mentioned.
     """
     wanted = {prediction_path(predictions_dir, case) for case in cases}
-    files = sorted(filter(is_scan, predictions_dir.glob("*/*")))
+    entries = visible_entries(predictions_dir)
+    files = [p for e in entries for p in visible_entries(e) if is_scan(p)]
     extra = [
         f"{path.parent.name}/{path.name}"
         for path in files
         if path not in wanted and path.parent.name not in skipped
     ]
-    loose = sorted(p.name for p in predictions_dir.glob("*") if is_scan(p))
+    loose = [path.name for path in entries if is_scan(path)]
     warnings = []
     if extra:
         warnings.append(

@@ -12,6 +12,8 @@ from pathlib import Path
 from tfpartial.config.database import Database
 from tfpartial.databases.sources import ScanSource
 from tfpartial.errors import Faults
+from tfpartial.files.visible import visible_entries
+from tfpartial.scans.formats import stem
 
 Finder = Callable[[Database, Faults], dict[str, ScanSource]]
 
@@ -36,17 +38,22 @@ class Layout:
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """Return a folder's files without hidden ones, sorted."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        p for p in folder.iterdir() if p.is_file() and p.name[0] != "."
-    )
+    """Return what stands for a file in a folder, sorted, hidden ones not.
+
+    A link that leads nowhere and a folder that is called like a scan do: their
+    case must not vanish.
+    """
+    return [
+        path
+        for path in visible_entries(folder)
+        if not path.is_dir() or stem(path.name) is not None
+    ]
 
 
 def case_folders(database: Database) -> Iterator[tuple[Path, Path | None]]:
     """Yield the folder of each case, its name the id, and field of view."""
-    for folder in sorted(Path(database.path).iterdir()):
-        if folder.is_dir() and folder.name[0] != ".":
+    for folder in visible_entries(Path(database.path)):
+        # A link that leads nowhere was a case once.
+        if folder.is_dir() or not folder.exists():
             view = database.field_of_view
             yield folder, None if view is None else folder / view
