@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 from tfpartial.comparison.load import load_comparison
+from tfpartial.comparison.plan import plan_runs
+from tfpartial.comparison.run.commands import commands_of
 from tfpartial.config import load_experiment
 from tfpartial.config.training_identity import deciding_fields
 from tfpartial.errors import InputError
@@ -104,6 +107,24 @@ def test_an_overridden_network_has_its_own_number_of_stages(
         load_comparison(path)
     fields = one_system(smaller, "network.dropout=[0.1, 0.1]", **place)
     load_comparison(changed(tmp_path, **fields))
+
+
+def test_code_of_a_systems_override_needs_trust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comparison may be somebody else's, and its runs are told to trust."""
+    text = "def build(num_labels, dropout: list): ..."
+    (tmp_path / "theirs_system.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    theirs = "network={name: theirs_system:build, dropout: [0.1, 0.1]}"
+    path = changed(tmp_path, **one_system(theirs))
+    with pytest.raises(InputError, match="--trust_code"):
+        load_comparison(path)
+    assert "theirs_system" not in sys.modules
+    comparison, experiment = load_comparison(path, trust_code=True)
+    (run,) = plan_runs(comparison, experiment)
+    commands = dict(commands_of(run, comparison, path))
+    assert "--trust_code" in commands["fit"]
 
 
 def test_fields_of_a_system_can_be_overridden(tmp_path: Path) -> None:

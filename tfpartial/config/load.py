@@ -68,7 +68,8 @@ def override_experiment(
     """Return an experiment with `a.b=value` overrides, checked like a file.
 
     Args:
-        experiment: complete.
+        experiment: complete; whether its code is trusted holds for the
+            overrides as well.
         overrides: as in `load_experiment`.
         path: where the experiment was declared; begins messages.
 
@@ -79,7 +80,8 @@ def override_experiment(
     with Faults() as faults:
         for override in overrides:
             apply_override(raw, override, faults)
-    context = {"trust_code": experiment.network.trust_code or None}
+    # An override must not bring in code that nobody trusted.
+    context = {"trust_code": experiment.network.trust_code}
     changed = validate(Experiment, raw, path, context)
     check_meaning(changed, path)
     return changed

@@ -25,14 +25,13 @@ def commands_of(
         comparison: split and databases to evaluate, strategy.
         config: file with the run's experiment.
     """
-    # Who loaded the comparison trusted the code that its network needs.
-    foreign = is_foreign(run.experiment.network.name)
-    trust = ["--trust_code"] if foreign else []
+    trust = _trust(run.experiment)
     if run.source is not None:
         yield (
             "pseudo-label",
             [
-                *PROGRAM, "pseudo-label", "--config", str(config), *trust,
+                *PROGRAM, "pseudo-label", "--config", str(config),
+                *_trust(run.source.experiment),
                 "--run_dir", str(run.source.folder),
                 "--target_records_dir", run.experiment.records_dir,
                 "--databases", *comparison.partial,
@@ -59,6 +58,13 @@ def commands_of(
         ]  # fmt: skip
         yield f"predict {network}", [*PROGRAM, "predict", *common, *trust]
         yield f"evaluate {network}", [*PROGRAM, "evaluate", *common]
+
+
+def _trust(experiment: Experiment) -> list[str]:
+    """Return the flag, if this call was given it: no config can grant it."""
+    network = experiment.network
+    trusted = is_foreign(network.name) and network.trust_code
+    return ["--trust_code"] if trusted else []
 
 
 def _settings(
