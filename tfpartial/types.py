@@ -2,10 +2,12 @@
 
 `Tensor`: a tensor of whatever backend Keras runs on; no backend's class is
 named where `keras.ops` alone is spoken. `Shape3`: three numbers along the
-axes (I, J, K) of a scan.
+axes (I, J, K) of a scan. `AffineForm`: one of the two ways in which a NIfTI
+says where its voxels are.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 Tensor = Any
 Shape3 = tuple[int, int, int]
+AffineForm = Literal["sform", "qform"]

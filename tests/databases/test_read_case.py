@@ -273,3 +273,20 @@ def test_undeclared_values_name_the_remedy(scan):
     save_map(scan, 0, 1, 7, 7, 9)
     (fault,) = faults_of(declare(scan, "label_map_folder", {1: "liver"}))
     assert "others: ignore" in fault
+
+
+def test_the_declared_form_of_a_header_is_read(scan):
+    """Sform and qform disagree: scan and label map follow one of them."""
+    mirrored = np.diag([-1.0, 1, 1, 1]) @ AFFINE
+    values = row(0, 7, 0, 0, 0)
+    for name, array in (("ct", values), ("labels", values)):
+        image = nib.Nifti1Image(array, AFFINE)
+        image.set_sform(AFFINE, 2)
+        image.set_qform(mirrored, 1)
+        image.to_filename(scan / "a" / f"{name}.nii.gz")
+    fields = {"layout": "label_map_folder", "values": {7: "liver"}}
+    assert "sform" in faults_of(declare(scan, **fields))[0]
+    for form, affine in (("sform", AFFINE), ("qform", mirrored)):
+        image, stored = read_first(declare(scan, affine=form, **fields))
+        np.testing.assert_allclose(image.affine, affine)
+        np.testing.assert_allclose(stored.affine, affine)

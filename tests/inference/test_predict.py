@@ -324,3 +324,35 @@ def test_a_scan_does_not_vanish_from_a_folder(tmp_path, scan):
     assert "leads nowhere" in link
     assert "z.nii.gz" in folder
     assert "a folder" in folder
+
+
+def test_forms_of_the_scan_reach_the_outputs(run, scan, tmp_path):
+    """ITK, which follows the qform, sees scan and label map in one place."""
+    mirrored = np.diag([-1.0, 1, 1, 1]) @ scan.affine
+    mirrored[:3, 3] += [30, 0, 0]
+    image = nibabel.Nifti1Image(scan.array, scan.affine)
+    image.set_sform(scan.affine, 2)
+    image.set_qform(mirrored, 1)
+    nibabel.save(image, tmp_path / "a.nii.gz")
+    with pytest.raises(InputError, match=r"a\.nii\.gz.*predict\.affine"):
+        predict_files([tmp_path / "a.nii.gz"], tmp_path / "out", run)
+    options = Predict(affine="sform", probabilities=True)
+    out = tmp_path / "out"
+    [written] = predict_files([tmp_path / "a.nii.gz"], out, run, options)
+    for path in (written, out / "probabilities" / "a.nii.gz"):
+        header = nibabel.load(path).header
+        assert (header["sform_code"], header["qform_code"]) == (2, 1)
+        np.testing.assert_allclose(header.get_qform(), mirrored, atol=1e-4)
+        np.testing.assert_allclose(header.get_sform(), scan.affine, atol=1e-4)
+    expected, _ = segment(run, scan)
+    np.testing.assert_array_equal(nibabel.load(written).dataobj, expected)
+
+
+def test_a_changed_qform_is_another_scan(run, scan, tmp_path, segmented):
+    """It goes into the output, so a finished label map is not kept."""
+    for code in (1, 3):
+        image = nibabel.Nifti1Image(scan.array, scan.affine)
+        image.set_qform(scan.affine, code)
+        nibabel.save(image, tmp_path / "a.nii.gz")
+        predict_files([tmp_path / "a.nii.gz"], tmp_path / "out", run)
+    assert segmented == ["a.nii.gz", "a.nii.gz"]

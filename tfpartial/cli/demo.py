@@ -7,7 +7,7 @@ Out: records, a run, predictions, metrics, a SavedModel, pictures.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tfpartial.cli.builtin_data import ensure_phantom_records
@@ -32,7 +32,6 @@ from tfpartial.reporting.tables import dice_table
 from tfpartial.runs.loaded_run import load_run
 from tfpartial.runs.run_dir import RunDir
 from tfpartial.scans import (
-    Volume,
     read_labels,
     write_volume,
 )
@@ -139,7 +138,7 @@ def _export_and_use(
     scan = case.in_patient_frame(image)
     labels, _ = segment_elsewhere(paths.saved_model, scan)
     names = dict(enumerate(run.space.names))
-    write_volume(output, Volume(labels, image.affine), names)
+    write_volume(output, replace(image, array=labels), names)
     return case, output
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tfpartial.config.base import Declared, InnerPath, PathText
+from tfpartial.types import AffineForm
 
 IGNORE = "ignore"
 # More than anyone declares; each is compared with every other.
@@ -81,6 +82,11 @@ class Database(Declared):
         description="'patient': the affine already points to the patient's "
         "left, anterior, head (DICOM). 'scanner': it does not know that the "
         "patient lies prone, and prone cases are turned",
+    )
+    affine: AffineForm | None = Field(
+        None,
+        description="which form of a NIfTI header decides where both are "
+        "there and disagree; default: such a file is refused",
     )
     cases: dict[str, CaseOverride] = Field(
         default_factory=dict, max_length=MAX_CASES

@@ -11,6 +11,7 @@ from tfpartial.config.database import Database
 from tfpartial.config.network import Network
 from tfpartial.config.optimizer import AdamW, AnyOptimizer
 from tfpartial.labels import MAX_LABELS, Balance, Supervision
+from tfpartial.types import AffineForm
 
 Count = Annotated[int, Field(ge=1)]
 Triple = tuple[Count, Count, Count]
@@ -195,6 +196,11 @@ class Predict(Declared):
         False, description="average with the mirrored scan, labels swapped"
     )
     probabilities: bool = False
+    affine: AffineForm | None = Field(
+        None,
+        description="which form of a NIfTI header decides where sform and "
+        "qform disagree (`--inputs`); default: such a scan is refused",
+    )
 
 
 class Export(Declared):

@@ -7,7 +7,7 @@ No voxel is read here; `read.read_case` does that.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from tfpartial.databases.case_checks import (
 from tfpartial.databases.layouts import layout_of
 from tfpartial.databases.layouts.base import Layout
 from tfpartial.databases.patients import patient_of
-from tfpartial.databases.sources import ScanSource
+from tfpartial.databases.sources import ScanFile, ScanSource
 from tfpartial.databases.stored_values import (
     StoredValues,
     annotated_labels,
@@ -31,7 +31,7 @@ from tfpartial.databases.stored_values import (
 )
 from tfpartial.errors import Faults, InputError, did_you_mean
 from tfpartial.labels import LabelSpace
-from tfpartial.scans import Volume, turn_prone
+from tfpartial.scans import Placement, Volume, turn_prone
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,13 @@ def _find_sources(
                     + " Correct the id, or remove it."
                 )
     excluded = set(database.exclude)
-    kept = {c: s for c, s in sources.items() if c not in excluded}
+    placement = placement_of(database)
+    kept = {
+        # Other sources know where their voxels are.
+        c: replace(s, placement=placement) if isinstance(s, ScanFile) else s
+        for c, s in sources.items()
+        if c not in excluded
+    }
     if not kept:
         faults.add(
             f"database '{database.name}': expected cases of layout "
@@ -156,6 +162,11 @@ def _find_sources(
             + " Correct 'path' or 'layout'."
         )
     return kept
+
+
+def placement_of(database: Database) -> Placement:
+    """Return what a database declares of its files' headers."""
+    return Placement(affine=database.affine)
 
 
 def _patients(

@@ -5,6 +5,8 @@ In: a `Case`. Out: image and uint8 code volumes, or all the case's faults.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tfpartial.config.database import Database
@@ -53,7 +55,7 @@ def read_case(
     inside = case.source.read_field_of_view(image, faults)
     if inside is not None and values.ignore_code is not None:
         codes[~inside] = values.ignore_code
-    return image, Volume(codes, image.affine)
+    return image, replace(image, array=codes)
 
 
 def _codes_to_paint(database: Database, values: StoredValues) -> dict[str, int]:

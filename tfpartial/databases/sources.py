@@ -16,6 +16,7 @@ import numpy as np
 
 from tfpartial.errors import Faults, InputError, join_names
 from tfpartial.scans import (
+    Placement,
     Volume,
     check_same_grid,
     count_values,
@@ -102,9 +103,15 @@ class ScanSource(ImageSource, Protocol):
 
 @dataclass(frozen=True)
 class ScanFile:
-    """A scan that is one file, without an annotation."""
+    """A scan that is one file, without an annotation.
+
+    Attributes:
+        path: the file.
+        placement: what is declared of ambiguous headers.
+    """
 
     path: Path
+    placement: Placement = Placement()
 
     @property
     def name(self) -> str:
@@ -118,7 +125,7 @@ class ScanFile:
 
     def read_image(self) -> Volume:
         """Return the scan, (I, J, K) HU."""
-        return read_image(self.path)
+        return read_image(self.path, self.placement)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +163,7 @@ class _AnnotatedFile(ScanFile):
     ) -> np.ndarray | None:
         """Return integers on the scan's grid, or None after adding a fault."""
         try:
-            labels = read_labels(path)
+            labels = read_labels(path, self.placement)
             check_same_grid(image, labels, self.path, path)
         except InputError as error:
             faults.add(error)

@@ -106,7 +106,7 @@ def read_prediction(
         InputError: unreadable, another grid than the scan's, an index
             outside [0, L), or names beside it of another label space.
     """
-    labels = read_labels(path)
+    labels = read_labels(path, image.header.placement)
     with Faults() as faults:
         with faults.collect():
             check_same_grid(image, labels, image_name, path)

@@ -84,13 +84,14 @@ def prediction_key(
 
 
 def voxel_hash(volume: Volume) -> str:
-    """Return the sha256 of voxels and affine, as hex.
+    """Return the sha256 of voxels, affine and kept header, as hex.
 
     Other than `exact_hash`, which finds a scan again under other axes: two
     volumes of one hash are segmented into the same file, bit by bit.
     """
     array = np.ascontiguousarray(volume.array.T)  # as files store voxels
     about = f"{volume.shape} {array.dtype.str} {volume.affine.tolist()}"
+    about += repr(volume.header.kept)  # goes into the outputs unchanged
     digest = hashlib.sha256(about.encode())
     digest.update(array.data)
     return digest.hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -33,7 +34,7 @@ from tfpartial.runs.loaded_run import (
     load_network,
     load_run,
 )
-from tfpartial.scans import Volume
+from tfpartial.scans import Placement, Volume
 from tfpartial.scans.formats import (
     label_map_path,
     names_path,
@@ -175,16 +176,18 @@ def predict_files(
             good ones were written.
     """
     paths = find_input_files(inputs)
+    options = options or run.experiment.predict
+    placement = Placement(affine=options.affine)
     out_dir = Path(out_dir)
     jobs = [
         SegmentJob(
-            ScanFile(path),
+            ScanFile(path, placement),
             label_map_path(out_dir, stem(path.name) or ""),
             prone_turn,
         )
         for path in paths
     ]
-    return run_jobs(jobs, run, options or run.experiment.predict)
+    return run_jobs(jobs, run, options)
 
 
 def predict_split(
@@ -311,10 +314,10 @@ def _segment(
         run.window_shape,
     )
     names = dict(enumerate(run.space.names))
-    volumes.write_volume(job.output, Volume(labels, volume.affine), names)
+    volumes.write_volume(job.output, replace(volume, array=labels), names)
     written = [job.output, names_path(job.output)]
     if probabilities is not None:
         path = job.output.parent / PROBABILITIES_DIR / job.output.name
-        write_probabilities(path, probabilities, volume.affine, names)
+        write_probabilities(path, probabilities, volume, names)
         written.append(path)
     return written

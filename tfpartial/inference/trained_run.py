@@ -6,7 +6,7 @@ In: a run folder, then scans as files or arrays. Out: label maps as arrays.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
@@ -15,7 +15,7 @@ import numpy as np
 from tfpartial.inference.predict import predict_scan
 from tfpartial.runs import loaded_run
 from tfpartial.runs.loaded_run import LoadedRun, Which, load_network
-from tfpartial.scans import Volume, read_image
+from tfpartial.scans import Placement, Volume, read_image
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class TrainedRun(LoadedRun):
             ValueError: an array without an affine, or a file with one.
         """
         if isinstance(scan, (str, Path)) and affine is None:
-            volume = read_image(scan)
+            placement = Placement(affine=self.experiment.predict.affine)
+            volume = read_image(scan, placement)
         elif isinstance(scan, np.ndarray) and affine is not None:
             volume = Volume(scan, affine)
         else:
@@ -90,7 +91,7 @@ class TrainedRun(LoadedRun):
             prone_turn,
             self.window_shape,
         )
-        return Volume(labels, volume.affine)
+        return replace(volume, array=labels)
 
 
 def load_run(

@@ -17,10 +17,11 @@ from tfpartial.scans.resample import (
     resample_labels,
     restore_labels,
 )
-from tfpartial.scans.volume import Grid, Volume, check_same_grid
+from tfpartial.scans.volume import Grid, Placement, Volume, check_same_grid
 
 __all__ = [
     "Grid",
+    "Placement",
     "Preprocessed",
     "Volume",
     "body_statistics",

@@ -5,15 +5,19 @@ In: arrays (I, J, K) and affines voxel -> RAS+ mm. Out: the same, checked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from tfpartial.errors import InputError
+from tfpartial.types import AffineForm
 
 # Float32 headers move an origin by up to 3e-5 mm; real shifts are larger.
 SAME_GRID_TOLERANCE_MM = 1e-3
+# Two forms of one header that differ by less are one.
+OTHER_FORM_VOXELS = 0.1
 
 
 def _checked_affine(affine: np.ndarray) -> np.ndarray:
@@ -46,17 +50,54 @@ class Grid:
         return spacing_of(self.affine)
 
 
+@dataclass(frozen=True)
+class Placement:
+    """What is declared of files that may place their voxels in several ways.
+
+    Attributes:
+        affine: which form decides where two disagree; None: refuse.
+    """
+
+    affine: AffineForm | None = None
+
+
+UNDECLARED = Placement()
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What else the file of a volume says of its place in space.
+
+    Attributes:
+        decided_by: name of the form that the affine was taken from.
+        other_affines: name of a form that did not decide -> its (4, 4).
+        kept: what a writer of the same format writes again, unchanged; its
+            repr says all of it.
+        placement: as declared when the file was read; label maps on its grid
+            are read alike.
+    """
+
+    decided_by: str = "affine"
+    other_affines: Mapping[str, np.ndarray] = field(default_factory=dict)
+    kept: Hashable = None
+    placement: Placement = UNDECLARED
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """One 3D array and its place in space.
 
+    `dataclasses.replace(volume, array=...)` is another array on its voxels.
+
     Attributes:
         array: (I, J, K), nibabel's axis order.
         affine: (4, 4) float64, voxel index -> RAS+ mm, as the file says it.
+        header: of the file that it was read from, or whose voxels it shares.
     """
 
     array: np.ndarray
     affine: np.ndarray
+    header: Header = Header()
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3:
@@ -86,6 +127,24 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
     """Return the lengths of an affine's three columns in mm."""
     x, y, z = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
     return float(x), float(y), float(z)
+
+
+def largest_distance_mm(
+    shape: tuple[int, int, int], affine: np.ndarray, other: np.ndarray
+) -> float:
+    """Return how far two affines place one voxel centre apart, at most.
+
+    The distance is a convex function of the index: it is largest at one of
+    the eight corner voxels.
+
+    Args:
+        shape: (I, J, K).
+        affine: (4, 4), voxel -> mm.
+        other: (4, 4), likewise.
+    """
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in shape], [1]))
+    apart = (affine - other)[:3] @ corners.reshape(4, -1)
+    return float(np.linalg.norm(apart, axis=0).max())
 
 
 def check_same_grid(
@@ -120,4 +179,33 @@ def check_same_grid(
             f"{labels.affine[:3].round(4).tolist()} (off by {off:.4g} mm; "
             f"{SAME_GRID_TOLERANCE_MM} mm is allowed). Export the label map on "
             "the image's own grid."
+            + _other_form(image, labels, image_path, labels_path)
         )
+
+
+def _other_form(
+    image: Volume,
+    labels: Volume,
+    image_path: str | Path,
+    labels_path: str | Path,
+) -> str:
+    """Return a word about the form of either file that would fit, if any."""
+
+    def fits(affine: np.ndarray, other: np.ndarray) -> bool:
+        limit = OTHER_FORM_VOXELS * min(image.spacing_mm)
+        return largest_distance_mm(image.shape, affine, other) <= limit
+
+    for name, affine in image.header.other_affines.items():
+        if fits(affine, labels.affine):
+            return (
+                f" It lies where the {name} of {image_path} says, which is "
+                f"read by its {image.header.decided_by}: declare `affine: "
+                f"{name}` if that one is right."
+            )
+    for name, affine in labels.header.other_affines.items():
+        if fits(image.affine, affine):
+            return (
+                f" The {name} of {labels_path} would fit; it is read by its "
+                f"{labels.header.decided_by}: correct the header."
+            )
+    return ""

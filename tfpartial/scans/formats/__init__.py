@@ -8,6 +8,7 @@ this one and one entry of `FORMATS` (docs/extending/scan_format.md).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from tfpartial.errors import InputError
 from tfpartial.scans.formats.base import NOTICE, Format, WritableFormat
 from tfpartial.scans.formats.nifti import Nifti
-from tfpartial.scans.volume import Volume
+from tfpartial.scans.volume import UNDECLARED, Placement, Volume
 
 # What the program writes itself is of the first one.
 FORMATS: list[Format] = [Nifti()]
@@ -59,11 +60,12 @@ def format_of(path: Path) -> Format:
     )
 
 
-def read_image(path: str | Path) -> Volume:
+def read_image(path: str | Path, placement: Placement = UNDECLARED) -> Volume:
     """Read a 3D scan.
 
     Args:
         path: of a known format. A trailing axis of length 1 is dropped.
+        placement: what is declared of ambiguous headers.
 
     Returns:
         Volume; integers as stored where the file has no scaling, else float32
@@ -72,9 +74,10 @@ def read_image(path: str | Path) -> Volume:
     Raises:
         InputError: missing or damaged file, no known format, not 3D, complex
             or RGB voxels, NaN or infinite voxels, no or unusable orientation,
-            absurd size, more or fewer bytes than its header says.
+            forms of the header that
+            disagree, absurd size, more or fewer bytes than its header says.
     """
-    volume = _read(Path(path))
+    volume = _read(Path(path), placement)
     array = volume.array
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 4:
         return volume
@@ -86,14 +89,15 @@ def read_image(path: str | Path) -> Volume:
             f"{path}: expected finite voxels, found {(~finite).sum()} that are "
             "NaN, infinite or beyond float32. Replace them (air is -1000 HU)."
         )
-    return Volume(values, volume.affine)
+    return replace(volume, array=values)
 
 
-def read_labels(path: str | Path) -> Volume:
+def read_labels(path: str | Path, placement: Placement = UNDECLARED) -> Volume:
     """Read a 3D label map, exactly.
 
     Args:
         path: of a known format.
+        placement: what is declared of ambiguous headers.
 
     Returns:
         Volume of uint8 where all values are in 0..255, else int32.
@@ -102,7 +106,7 @@ def read_labels(path: str | Path) -> Volume:
         InputError: as `read_image`; or values that are not whole numbers or
             do not fit int32.
     """
-    volume = _read(Path(path))
+    volume = _read(Path(path), placement)
     array = volume.array
     if array.dtype.kind == "f":
         whole = np.isfinite(array)
@@ -122,14 +126,14 @@ def read_labels(path: str | Path) -> Volume:
             " Number the labels anew."
         )
     dtype = np.uint8 if low >= 0 and high <= 255 else np.int32
-    return Volume(array.astype(dtype), volume.affine)
+    return replace(volume, array=array.astype(dtype))
 
 
-def _read(path: Path) -> Volume:
+def _read(path: Path, placement: Placement) -> Volume:
     """Read what is there, or say what is."""
     for known in FORMATS:
         if known.is_scan(path):
-            return known.read(path)
+            return known.read_placed(path, placement)
     if path.is_file():
         format_of(path)  # says what its name should be
     raise InputError(
@@ -151,7 +155,8 @@ def write_volume(
 
     Args:
         path: of a known format; its folder is made.
-        volume: what to write; float64 becomes float32, bool uint8, int64
+        volume: what to write; what its header keeps is written again where
+            the format is the same; float64 becomes float32, bool uint8, int64
             int32.
         names: stored value -> name; None writes none, and no JSON.
         description: a word about the file, where its format has a place.
@@ -166,7 +171,7 @@ def write_volume(
 def write_probabilities(
     path: Path,
     probabilities: np.ndarray,
-    affine: np.ndarray,
+    scan: Volume,
     names: Mapping[int, str],
 ) -> None:
     """Write probabilities; the file appears whole or not at all.
@@ -174,13 +179,13 @@ def write_probabilities(
     Args:
         path: of a known format; its folder is made.
         probabilities: (I, J, K, L) in [0, 1]; label last in the file too.
-        affine: (4, 4) of the scan.
+        scan: whose voxels they are of; its header is kept.
         names: label index -> name.
 
     Raises:
         InputError: another file ending, or a format that is only read.
     """
-    _writer(path).write_probabilities(path, probabilities, affine, names)
+    _writer(path).write_probabilities(path, probabilities, scan, names)
 
 
 def _writer(path: Path) -> WritableFormat:

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfpartial.scans.volume import Volume
+from tfpartial.scans.volume import Placement, Volume
 
 NOTICE = "Research use only"
 
@@ -54,6 +54,13 @@ class Format(ABC):
             InputError: damaged, of another format, not 3D, no orientation.
         """
 
+    def read_placed(self, path: Path, _: Placement) -> Volume:
+        """Read as `read`; a format whose headers are ambiguous overrides it.
+
+        Its second argument is what was declared of them.
+        """
+        return self.read(path)
+
 
 class WritableFormat(Format):
     """A format whose files are written too: label maps, probabilities."""
@@ -73,7 +80,7 @@ class WritableFormat(Format):
         self,
         path: Path,
         probabilities: np.ndarray,
-        affine: np.ndarray,
+        scan: Volume,
         names: Mapping[int, str],
     ) -> None:
         """Write (I, J, K, L); see `formats.write_probabilities`."""

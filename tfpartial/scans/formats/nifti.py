@@ -1,7 +1,8 @@
 """NIfTI: what is read is a 3D scan in mm with an orientation, or refused.
 
 In: paths. Out: `Volume`s; .nii.gz and .nii files, with label names in a JSON
-beside them. Only this module and `nifti_header` import nibabel.
+beside them. Only this module, `nifti_header` and `nifti_forms` import
+nibabel.
 
 A file says how large it is. What it says is compared with what it holds
 before memory is asked for, so that a small file cannot cost much of it.
@@ -22,8 +23,9 @@ import numpy as np
 from tfpartial.errors import InputError
 from tfpartial.files.whole_file import write_whole
 from tfpartial.scans.formats.base import NOTICE, WritableFormat
-from tfpartial.scans.formats.nifti_header import Header, parse_header
-from tfpartial.scans.volume import Volume
+from tfpartial.scans.formats.nifti_forms import Forms, forms_of
+from tfpartial.scans.formats.nifti_header import NiftiHeader, parse_header
+from tfpartial.scans.volume import UNDECLARED, Placement, Volume
 
 # Deflate makes 1032 bytes of one at most.
 MAX_EXPANSION = 1032
@@ -44,10 +46,14 @@ class Nifti(WritableFormat):
     endings = (".nii.gz", ".nii")
 
     def read(self, path: Path) -> Volume:
-        """Read scaled voxels; nibabel's best affine (sform, then qform)."""
+        """Read scaled voxels; the sform decides, or else the qform."""
+        return self.read_placed(path, UNDECLARED)
+
+    def read_placed(self, path: Path, placement: Placement) -> Volume:
+        """Read scaled voxels; the declared form decides between two."""
         try:
             with _stream(path) as stream:
-                header = parse_header(stream, path)
+                header = parse_header(stream, path, placement)
                 _check_size(path, header)
                 array = _voxels(stream, header)
         except InputError:
@@ -58,7 +64,7 @@ class Nifti(WritableFormat):
                 f"that is truncated or damaged or not NIfTI: "
                 f"{str(error).rstrip('.')}. Copy or convert it again."
             ) from None
-        return Volume(header.scaled(array), header.affine)
+        return Volume(header.scaled(array), header.affine, header.place)
 
     def write(
         self,
@@ -71,7 +77,7 @@ class Nifti(WritableFormat):
 
         `description` becomes the header's `descrip`, cut to 79 bytes.
         """
-        image = _image(_storable(volume.array), volume.affine, description)
+        image = _image(_storable(volume.array), volume, description)
         path.parent.mkdir(parents=True, exist_ok=True)
         if names is not None:
             text = _add_names(image, names, description)
@@ -83,7 +89,7 @@ class Nifti(WritableFormat):
         self,
         path: Path,
         probabilities: np.ndarray,
-        affine: np.ndarray,
+        scan: Volume,
         names: Mapping[int, str],
     ) -> None:
         """Write probabilities as 4D NIfTI of 16 bits.
@@ -93,7 +99,7 @@ class Nifti(WritableFormat):
         exact, and the file is as small as float16 would be.
         """
         scaled = probabilities.astype(np.float32) / PROBABILITY_SLOPE
-        image = _image(np.rint(scaled).astype(np.uint16), affine, NOTICE)
+        image = _image(np.rint(scaled).astype(np.uint16), scan, NOTICE)
         image.header.set_slope_inter(PROBABILITY_SLOPE, 0)
         _add_names(image, names, NOTICE)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +112,7 @@ def _stream(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _check_size(path: Path, header: Header) -> None:
+def _check_size(path: Path, header: NiftiHeader) -> None:
     """Compare what the header says with the size of the file.
 
     Raises:
@@ -131,7 +137,7 @@ def _check_size(path: Path, header: Header) -> None:
     )
 
 
-def _voxels(stream: IO[bytes], header: Header) -> np.ndarray:
+def _voxels(stream: IO[bytes], header: NiftiHeader) -> np.ndarray:
     """Read (I, J, K) as stored, to the end: there a checksum is tested.
 
     Raises:
@@ -167,14 +173,18 @@ def _skip(stream: IO[bytes], count: int) -> None:
 
 
 def _image(
-    array: np.ndarray, affine: np.ndarray, description: str
+    array: np.ndarray, place: Volume, description: str
 ) -> nibabel.Nifti1Image:
-    image = nibabel.Nifti1Image(array, affine)
-    image.set_sform(affine, code=1)
-    image.set_qform(affine, code=1)
-    image.header.set_xyzt_units("mm")
-    image.header["descrip"] = description.encode()[:79]
-    return image
+    """Return an image with the forms of the scan that it belongs to."""
+    kept = place.header.kept
+    forms = kept if isinstance(kept, Forms) else forms_of(place.affine)
+    header = forms.new_header()
+    header.set_data_dtype(array.dtype)
+    header.set_xyzt_units("mm")
+    header["descrip"] = description.encode()[:79]
+    kind = nibabel.Nifti2Image if forms.is_nifti2 else nibabel.Nifti1Image
+    # No affine: nibabel would write both forms anew from it.
+    return kind(array, None, header)
 
 
 def _add_names(

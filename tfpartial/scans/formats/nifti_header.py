@@ -1,7 +1,7 @@
 """The header of a NIfTI file: what is read of it, or why it is refused.
 
-In: the first bytes of a file. Out: `Header`. Free text (description, names,
-extensions) is never looked at: it may name a patient.
+In: the first bytes of a file. Out: `NiftiHeader`. Free text (description,
+names, extensions) is never looked at: it may name a patient.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 from nibabel.volumeutils import apply_read_scaling
 
 from tfpartial.errors import InputError
+from tfpartial.scans.formats.nifti_forms import check_forms_agree, place_of
 from tfpartial.scans.orientation import split_affine
+from tfpartial.scans.volume import Header, Placement
 
 MAX_VOXELS = 2**30
 MAX_BYTES = 2**32
@@ -28,13 +30,14 @@ _CLASSES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 
 
 @dataclass(frozen=True, eq=False)
-class Header:
+class NiftiHeader:
     """What a NIfTI header says of its voxels.
 
     Attributes:
         shape: (I, J, K); trailing axes of length 1 are dropped.
         dtype: of the stored voxels, byte order included.
-        affine: (4, 4) float64, voxel -> RAS+ mm; sform, else qform.
+        affine: (4, 4) float64, voxel -> RAS+ mm.
+        place: which form it is, and what the others say.
         offset: bytes before the voxels.
         slope: of the scaling; None: none.
         intercept: of the scaling; None: none.
@@ -44,6 +47,7 @@ class Header:
     shape: tuple[int, int, int]
     dtype: np.dtype
     affine: np.ndarray
+    place: Header
     offset: int
     slope: float | None
     intercept: float | None
@@ -61,16 +65,20 @@ class Header:
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def parse_header(stream: IO[bytes], path: Path) -> Header:
+def parse_header(
+    stream: IO[bytes], path: Path, placement: Placement
+) -> NiftiHeader:
     """Read and check a header.
 
     Args:
         stream: at its first byte; left after the header's last one.
         path: named in messages.
+        placement: what is declared of ambiguous headers.
 
     Raises:
         InputError: not NIfTI, not 3D, voxels that are no real numbers, no or
-            unusable orientation, a contradiction, an absurd size.
+            unusable orientation, forms that disagree, a contradiction, an
+            absurd size.
     """
     raw, checked, num_read = _nibabel_header(stream, path)
     try:
@@ -78,21 +86,27 @@ def parse_header(stream: IO[bytes], path: Path) -> Header:
         dtype = checked.get_data_dtype()
         offset = checked.get_data_offset() or checked.single_vox_offset
         slope, intercept = checked.get_slope_inter()
-        with np.errstate(all="ignore"):
-            affine = np.asarray(checked.get_best_affine(), np.float64)
+        affine, place = place_of(raw, checked, placement, path)
+    except InputError:
+        raise
     except Exception as error:  # damaged headers raise nearly anything
         raise _damaged(path, error) from None
     shape = _checked_shape(path, full_shape)
     _check_voxels(path, shape, dtype)
-    _check_space(path, checked)
+    _check_unit(path, checked)
     if not num_read <= offset <= MAX_OFFSET:
         raise InputError(
             f"{path}: expected voxels after {num_read} to {MAX_OFFSET} bytes, "
             f"found vox_offset {offset}: the header is damaged. Convert the "
             "scan again."
         )
-    _check_spacing(path, raw, split_affine(affine, str(path))[1])
-    return Header(shape, dtype, affine, offset, slope, intercept, num_read)
+    spacing = split_affine(affine, str(path))[1]
+    if placement.affine is None:
+        _check_spacing(path, raw, spacing)
+    check_forms_agree(shape, affine, place, path)
+    return NiftiHeader(
+        shape, dtype, affine, place, offset, slope, intercept, num_read
+    )
 
 
 def _nibabel_header(
@@ -159,14 +173,8 @@ def _check_voxels(
         )
 
 
-def _check_space(path: Path, header: nibabel.Nifti1Header) -> None:
-    """Refuse a scan without orientation or in other units than mm."""
-    if not (int(header["sform_code"]) or int(header["qform_code"])):
-        raise InputError(
-            f"{path}: expected an sform or a qform, found both codes 0: the "
-            "scan has no orientation, left and right are unknown. Convert it "
-            "again from the original (DICOM)."
-        )
+def _check_unit(path: Path, header: nibabel.Nifti1Header) -> None:
+    """Refuse other units than mm."""
     unit = UNITS_OTHER_THAN_MM.get(int(header["xyzt_units"]) % 8)
     if unit:
         raise InputError(
@@ -184,5 +192,6 @@ def _check_spacing(
         raise InputError(
             f"{path}: expected the header's spacing (pixdim) to be that of "
             f"its affine, {spacing.tolist()} mm, found {pixdim.tolist()} mm. "
-            "Which of them is right cannot be known: correct the header."
+            "Which of them is right cannot be known: correct the header, or "
+            "declare `affine: sform` or `affine: qform` (predict.affine)."
         )

@@ -1,0 +1,129 @@
+"""The two forms of a NIfTI header: which decides, and both kept as they are.
+
+In: headers. Out: an affine with what the file says besides it; `Forms`, which
+write a scan's sform and qform, codes included, into what is made from it.
+Source: nifti1.h, "methods" 2 (qform) and 3 (sform) of orientation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from tfpartial.errors import InputError
+from tfpartial.scans.volume import (
+    OTHER_FORM_VOXELS,
+    Header,
+    Placement,
+    largest_distance_mm,
+    spacing_of,
+)
+
+_FIELDS = (
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
+    *("qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z"),
+)
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The fields of a header that place voxels, as stored.
+
+    Attributes:
+        is_nifti2: stored in 64 bits, else in 32.
+        fields: name -> numbers.
+        pixdim: its first four: the sign of the qform's third axis, spacing.
+    """
+
+    is_nifti2: bool
+    fields: tuple[tuple[str, tuple[float, ...]], ...]
+    pixdim: tuple[float, ...]
+
+    def new_header(self) -> nibabel.Nifti1Header:
+        """Return a header of one file that has these forms, and no more."""
+        header = (nibabel.Nifti1Header, nibabel.Nifti2Header)[self.is_nifti2]()
+        for name, numbers in self.fields:
+            header[name] = np.reshape(numbers, header[name].shape)
+        header["pixdim"][:4] = self.pixdim
+        return header
+
+
+def stored_forms(header: nibabel.Nifti1Header) -> Forms:
+    """Return the forms of a header, unrepaired."""
+    return Forms(
+        isinstance(header, nibabel.Nifti2Header),
+        tuple((n, tuple(np.ravel(header[n]).tolist())) for n in _FIELDS),
+        tuple(header["pixdim"][:4].tolist()),
+    )
+
+
+def forms_of(affine: np.ndarray) -> Forms:
+    """Return both forms, with code 1, of voxels that have no header yet."""
+    header = nibabel.Nifti1Header()
+    header.set_sform(affine, code=1)
+    header.set_qform(affine, code=1)
+    return stored_forms(header)
+
+
+def place_of(
+    raw: nibabel.Nifti1Header,
+    checked: nibabel.Nifti1Header,
+    placement: Placement,
+    path: Path,
+) -> tuple[np.ndarray, Header]:
+    """Return the affine that decides, and what else the header says.
+
+    Args:
+        raw: the header as it stands.
+        checked: as nibabel repairs it.
+        placement: what is declared of ambiguous headers.
+        path: named in messages.
+
+    Raises:
+        InputError: no form at all.
+    """
+    affines = {}
+    with np.errstate(all="ignore"):
+        if checked["sform_code"] > 0:
+            affines["sform"] = np.asarray(checked.get_sform(), np.float64)
+        if checked["qform_code"] > 0:
+            affines["qform"] = np.asarray(checked.get_qform(), np.float64)
+    if not affines:
+        raise InputError(
+            f"{path}: expected an sform or a qform, found both codes 0: the "
+            "scan has no orientation, left and right are unknown. Convert it "
+            "again from the original (DICOM)."
+        )
+    name = placement.affine if placement.affine in affines else [*affines][0]
+    affine = affines.pop(name)
+    return affine, Header(name, affines, stored_forms(raw), placement)
+
+
+def check_forms_agree(
+    shape: tuple[int, int, int], affine: np.ndarray, header: Header, path: Path
+) -> None:
+    """Refuse two forms that disagree, unless one is declared to decide.
+
+    Raises:
+        InputError: a voxel centre is further apart than a tenth of the
+            smallest spacing.
+    """
+    if header.placement.affine is not None:
+        return
+    for name, other in header.other_affines.items():
+        off = largest_distance_mm(shape, affine, other)
+        if off <= OTHER_FORM_VOXELS * min(spacing_of(affine)):
+            continue
+        raise InputError(
+            f"{path}: expected sform and qform to say the same, found voxels "
+            f"up to {off:.4g} mm apart: the {header.decided_by} is "
+            f"{affine[:3].round(4).tolist()}, the {name} "
+            f"{other[:3].round(4).tolist()}. Programs differ in which they "
+            "follow, even left and right may be exchanged. Find out which is "
+            "right (look where the annotations lie), then declare `affine: "
+            "sform` or `affine: qform` in the database, predict.affine for "
+            "`predict`; or write the header again."
+        )
