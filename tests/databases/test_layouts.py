@@ -369,7 +369,7 @@ def test_absent_mask_error(masks):
     for case in "ab":
         (masks / case / "segmentations" / "kidneys.nii.gz").unlink()
     (fault,) = faults_of(declare(masks, "mask_folder", LIVER_AND_KIDNEYS))
-    assert "expected a mask of 'kidneys' (segmentations/kidneys.ni" in fault
+    assert "expected a mask of 'kidneys' (segmentations/kidneys)" in fault
     assert "found none in 2 of 2: a, b." in fault
     assert "'absent_mask: not_annotated'" in fault
 
@@ -586,3 +586,76 @@ def test_a_scan_of_a_format_that_is_not_read_is_said(maps):
     (fault,) = faults_of(declare(maps, "label_map_folder", {1: "liver"}))
     assert "ct.mgz" in fault
     assert "NIfTI" in fault
+
+
+# Other endings, other folders
+
+
+@pytest.mark.parametrize("ending", [".nii", ".NII.GZ"])
+@pytest.mark.parametrize("declared", ["", ".nii.gz"])
+def test_a_mask_with_another_ending_is_found(masks, ending, declared):
+    home = masks / "a" / "segmentations"
+    touch(home / "liver.nii")
+    (home / "liver.nii.gz").unlink()
+    (home / "liver.nii").rename(home / f"liver{ending}")
+    database = declare(
+        masks,
+        "mask_folder",
+        LIVER_AND_KIDNEYS,
+        absent_mask="empty",
+        mask="segmentations/{structure}" + declared,
+    )
+    case, _ = find_cases(database, SPACE)
+    assert case.source.files["mask of 'liver'"] == [home / f"liver{ending}"]
+    assert not case.source.absent
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "segmentations/liver.mgz",
+        "x/liver.nii.gz",
+        "segmentations/LIVER.nii",
+    ],
+)
+@pytest.mark.parametrize("others", [None, "ignore"])
+def test_a_misplaced_mask_is_not_taken_for_absent(masks, place, others):
+    old = masks / "a" / "segmentations" / "liver.nii.gz"
+    new = masks / "a" / place
+    new.parent.mkdir(exist_ok=True)
+    old.rename(new)
+    for absent in ("empty", "not_annotated", "error"):
+        faults = faults_of(
+            declare(
+                masks,
+                "mask_folder",
+                LIVER_AND_KIDNEYS,
+                absent_mask=absent,
+                others=others,
+            )
+        )
+        assert any(str(new) in fault and "'liver'" in fault for fault in faults)
+
+
+def test_two_files_that_differ_in_their_endings(maps):
+    touch(maps / "a" / "labels.nii")
+    database = declare(maps, "label_map_folder", {1: "liver"})
+    (fault,) = faults_of(database)
+    assert "labels.nii.gz" in fault
+    assert "labels.nii," in fault
+    chosen = database.model_copy(update={"label_map": "labels.nii.gz"})
+    case, _ = find_cases(chosen, SPACE)
+    assert case.source.files["label map"] == [maps / "a" / "labels.nii.gz"]
+    excluded = database.model_copy(update={"exclude": ["a"]})
+    assert len(find_cases(excluded, SPACE)) == 1
+
+
+def test_scans_and_label_maps_of_other_endings_are_found(maps):
+    for name in ("ct", "labels"):
+        (maps / "a" / f"{name}.nii.gz").unlink()
+        touch(maps / "a" / f"{name}.nii")
+    case, _ = find_cases(declare(maps, "label_map_folder", {1: "liver"}), SPACE)
+    assert [p.name for ps in case.source.files.values() for p in ps] == [
+        "ct.nii",
+        "labels.nii",
+    ]

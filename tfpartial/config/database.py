@@ -56,13 +56,15 @@ class Database(Declared):
         "all declared values",
     )
     image: InnerPath = Field(
-        "ct.nii.gz", description="file name in a case folder"
+        "ct",
+        description="file name in a case folder; an ending that is read may "
+        "be left out, and another may be found (so too in the next ones)",
     )
     label_map: InnerPath = Field(
-        "labels.nii.gz", description="file name (label_map_folder)"
+        "labels", description="file name (label_map_folder)"
     )
     mask: InnerPath = Field(
-        "segmentations/{structure}.nii.gz",
+        "segmentations/{structure}",
         description="file name of one structure's mask (mask_folder)",
     )
     absent_mask: AbsentMask = "error"

@@ -149,16 +149,19 @@ def check_absent(
     the case's override leaves out is expected to be absent.
     """
     unexplained: dict[str, list[str]] = {}
+    misplaced: dict[str, list[Path]] = {}
     for case_id, source in sorted(sources.items()):
         names = annotated_override(database, case_id)
-        for structure in source.absent:
+        for structure, place in source.absent.items():
             if stored.code_of[structure] == 0:
                 continue
             labels = stored.labels_of(structure)
             claimed = names is not None and labels[space.vector(names)].any()
             if labels.any() and names is not None and not claimed:
                 continue
-            if database.absent_mask == "error":
+            if place is not None:
+                misplaced.setdefault(structure, []).append(place)
+            elif database.absent_mask == "error":
                 unexplained.setdefault(structure, []).append(case_id)
             elif database.absent_mask == "not_annotated" and claimed:
                 faults.add(
@@ -166,6 +169,15 @@ def check_absent(
                     f"declares labels of '{structure}' as annotated, but its "
                     f"mask is absent. Restore the mask, or correct the list."
                 )
+    for structure, places in misplaced.items():
+        file = database.mask.replace("{structure}", structure)
+        faults.add(
+            f"database '{database.name}': expected the mask of '{structure}' "
+            f"at {file} in a case's folder, as {readable_kinds()}, found "
+            f"{len(places)} elsewhere or in another format: "
+            f"{join_names(places)}. Move, rename or convert what is the mask; "
+            f"rename what is not."
+        )
     for structure, case_ids in unexplained.items():
         file = database.mask.replace("{structure}", structure)
         where = f" ({file})" if "mask" in layout.fields else ""

@@ -63,8 +63,11 @@ class ScanSource(ImageSource, Protocol):
     """One scan with its annotation; travels to worker processes."""
 
     @property
-    def absent(self) -> Collection[str]:
-        """Keys of `values` whose structure has no annotation here."""
+    def absent(self) -> Mapping[str, Path | None]:
+        """Keys of `values` whose structure has no annotation here.
+
+        And what seems to be its annotation, where it cannot be read from.
+        """
 
     @property
     def undeclared(self) -> Mapping[str, Path]:
@@ -134,12 +137,12 @@ class _AnnotatedFile(ScanFile):
 
     Attributes:
         field_of_view: mask of where the annotators looked; None: everywhere.
-        absent: keys of `values` without an annotation.
+        absent: key of `values` without an annotation -> what seems to be it.
         undeclared: structure that `values` leaves out -> its file.
     """
 
     field_of_view: Path | None = None
-    absent: tuple[str, ...] = ()
+    absent: Mapping[str, Path | None] = field(default_factory=dict)
     undeclared: Mapping[str, Path] = field(default_factory=dict)
 
     @property

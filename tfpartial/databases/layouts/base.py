@@ -5,15 +5,15 @@ In: a declared database. Out: the source of every case.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tfpartial.config.database import Database
 from tfpartial.databases.sources import ScanSource
-from tfpartial.errors import Faults
+from tfpartial.errors import Faults, join_names
 from tfpartial.files.visible import visible_entries
-from tfpartial.scans.formats import stem
+from tfpartial.scans.formats import is_scan, label_map_path, stem
 
 Finder = Callable[[Database, Faults], dict[str, ScanSource]]
 
@@ -50,10 +50,49 @@ def visible_files(folder: Path) -> list[Path]:
     ]
 
 
-def case_folders(database: Database) -> Iterator[tuple[Path, Path | None]]:
-    """Yield the folder of each case, its name the id, and field of view."""
+def case_folders(
+    database: Database, faults: Faults
+) -> Iterator[tuple[Path, Path | None, Faults]]:
+    """Yield the folder of each case, its name the id, and field of view.
+
+    And where the case's faults go: those of excluded ones nowhere.
+    """
     for folder in visible_entries(Path(database.path)):
         # A link that leads nowhere was a case once.
         if folder.is_dir() or not folder.exists():
-            view = database.field_of_view
-            yield folder, None if view is None else folder / view
+            own = Faults() if folder.name in database.exclude else faults
+            name = database.field_of_view
+            view = None if name is None else find_file(folder, name, own)
+            yield folder, view, own
+
+
+def without_ending(name: str) -> str:
+    """Return a declared name, such as 'masks/a.nii', without its ending."""
+    path = PurePath(name)
+    return path.with_name(stem(path.name) or path.name).as_posix()
+
+
+def find_file(folder: Path, name: str, faults: Faults) -> Path:
+    """Return the file of a declared name: with its ending, or with another.
+
+    Where there is none, the path that it would have.
+    """
+    path = folder / name
+    base = folder / without_ending(name)
+    if path.name != base.name and (path.exists() or path.is_symlink()):
+        return path
+    if is_scan(path):
+        return path
+    found = [p for p in visible_files(base.parent) if stem(p.name) == base.name]
+    return one_of(found, faults) or label_map_path(base.parent, base.name)
+
+
+def one_of(paths: Sequence[Path], faults: Faults) -> Path | None:
+    """Return the first of files that differ in their endings: the only one."""
+    if len(paths) > 1:
+        faults.add(
+            f"{paths[0]}: expected one file of this name, found several that "
+            f"differ in their endings: {join_names(p.name for p in paths)}. "
+            f"Remove one, or declare the name with its ending."
+        )
+    return paths[0] if paths else None

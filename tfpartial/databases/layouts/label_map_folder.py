@@ -7,7 +7,7 @@ In: a folder of folders. Out: a source per case. The file names are `image`,
 from __future__ import annotations
 
 from tfpartial.config.database import Database
-from tfpartial.databases.layouts.base import Layout, case_folders
+from tfpartial.databases.layouts.base import Layout, case_folders, find_file
 from tfpartial.databases.layouts.dataset_json import stored_integers
 from tfpartial.databases.sources import LabelMapFile, ScanSource
 from tfpartial.errors import Faults
@@ -18,12 +18,12 @@ def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
     integer_of = stored_integers(database, faults)
     return {
         folder.name: LabelMapFile(
-            folder / database.image,
-            label_map=folder / database.label_map,
+            find_file(folder, database.image, own),
+            label_map=find_file(folder, database.label_map, own),
             integer_of=integer_of,
             field_of_view=field_of_view,
         )
-        for folder, field_of_view in case_folders(database)
+        for folder, field_of_view, own in case_folders(database, faults)
     }
 
 
