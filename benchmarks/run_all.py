@@ -39,6 +39,7 @@ BENCHMARKS = {
     "startup": "until something happens",
     "scaling": "how costs grow",
     "evaluate": "metrics of one scan",
+    "gpu_step": "one training step on an accelerator",
 }
 
 

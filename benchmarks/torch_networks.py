@@ -1,7 +1,7 @@
-"""`unet3d` in PyTorch, layer by layer, with the same weights.
+"""The registry's networks in PyTorch, layer by layer, with the same weights.
 
-In: its sizes, weights by the name of a Keras layer.
-Out: a `torch.nn.Module` (B, 1, I, J, K) -> logits (B, L, I, J, K).
+In: sizes of `unet3d` or `deepmedic`, weights by the name of a Keras layer.
+Out: a `torch.nn.Module` (B, 1, I, J, K) -> logits (B, L, I', J', K').
 Peers of the benchmarks: written as a PyTorch user would, with the fused
 operations that PyTorch has.
 """
@@ -18,8 +18,37 @@ from torch.nn import functional
 # Written anew, not imported: importing the registry would import Keras and its
 # backend into PyTorch's process.
 CHANNELS_PER_GROUP = 8
+FACTORS = (1, 3, 5)
 
 Weights = Mapping[str, Sequence[np.ndarray]]
+
+
+class Named(nn.Module):
+    """A network whose parts have the names of the Keras layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict()
+
+    def copy_weights(self, weights: Weights) -> None:
+        """Take the weights of the Keras network.
+
+        Args:
+            weights: layer -> its arrays in the order of Keras.
+        """
+        with torch.no_grad():
+            for name, part in self.parts.items():
+                given = dict(enumerate(weights[name]))
+                for order, own in enumerate(_in_order_of_keras(part)):
+                    array = given.pop(order)
+                    if array.ndim == 5:
+                        # (i, j, k, in, out) -> (out, in, i, j, k); of a
+                        # transposed one Keras and PyTorch name in and out
+                        # the other way round, both.
+                        array = array.transpose(4, 3, 0, 1, 2)
+                    own.copy_(torch.from_numpy(array.reshape(own.shape)))
+                if given:
+                    raise ValueError(f"{name}: more weights than expected.")
 
 
 def _in_order_of_keras(part: nn.Module) -> list[Tensor]:
@@ -31,7 +60,7 @@ def _in_order_of_keras(part: nn.Module) -> list[Tensor]:
     return own
 
 
-class UNet3D(nn.Module):
+class UNet3D(Named):
     """`unet3d` with strided and transposed convolutions, without dropout."""
 
     def __init__(
@@ -41,7 +70,6 @@ class UNet3D(nn.Module):
         normalization: str = "group",
     ) -> None:
         super().__init__()
-        self.parts = nn.ModuleDict()  # by the names of the Keras layers
         self.filters = tuple(filters)
         self.normalization = normalization
         before = 1
@@ -92,26 +120,6 @@ class UNet3D(nn.Module):
             x = parts[f"{name}_shortcut"](x)
         return functional.relu(y + x, inplace=True)
 
-    def copy_weights(self, weights: Weights) -> None:
-        """Take the weights of the Keras network.
-
-        Args:
-            weights: layer -> its arrays in the order of Keras.
-        """
-        with torch.no_grad():
-            for name, part in self.parts.items():
-                given = dict(enumerate(weights[name]))
-                for order, own in enumerate(_in_order_of_keras(part)):
-                    array = given.pop(order)
-                    if array.ndim == 5:
-                        # (i, j, k, in, out) -> (out, in, i, j, k); of a
-                        # transposed one Keras and PyTorch name in and out
-                        # the other way round, both.
-                        array = array.transpose(4, 3, 0, 1, 2)
-                    own.copy_(torch.from_numpy(array.reshape(own.shape)))
-                if given:
-                    raise ValueError(f"{name}: more weights than expected.")
-
     def forward(self, x: Tensor) -> Tensor:
         parts, skips = self.parts, []
         for level in range(len(self.filters)):
@@ -125,3 +133,105 @@ class UNet3D(nn.Module):
             x = torch.cat([skips[level], x], dim=1)
             x = self._block(x, f"up{level}_block0")
         return parts["logits"](x)
+
+
+class DeepMedic(Named):
+    """`deepmedic` without dropout."""
+
+    def __init__(
+        self,
+        num_labels: int,
+        widths: Sequence[int],
+        fc_widths: Sequence[int],
+        residual_layers: Sequence[int],
+        fc_residual_layers: Sequence[int],
+    ) -> None:
+        super().__init__()
+        self.widths, self.fc_widths = tuple(widths), tuple(fc_widths)
+        self.residual_layers = tuple(residual_layers)
+        self.fc_residual_layers = tuple(fc_residual_layers)
+        for factor in FACTORS:
+            before = 1
+            for layer, width in enumerate(widths, start=1):
+                name = f"x{factor}_layer{layer}"
+                if layer == 1:
+                    self.parts[f"{name}_bias"] = _Bias(before)
+                else:
+                    self._add_activation(name, before)
+                self.parts[f"{name}_conv"] = nn.Conv3d(
+                    before, width, 3, bias=False
+                )
+                before = width
+        before = len(FACTORS) * widths[-1]
+        for layer, width in enumerate([*fc_widths, num_labels], start=1):
+            self._add_activation(f"fc{layer}", before)
+            last = layer > len(fc_widths)
+            self.parts[f"fc{layer}_conv"] = nn.Conv3d(
+                before, width, 3 if layer == 1 else 1, bias=last
+            )
+            before = width
+
+    def _add_activation(self, name: str, width: int) -> None:
+        self.parts[f"{name}_norm"] = nn.BatchNorm3d(
+            width, eps=1e-5, momentum=2 / 61
+        )
+        self.parts[f"{name}_prelu"] = nn.PReLU(width)
+
+    def _activate(self, x: Tensor, name: str) -> Tensor:
+        return self.parts[f"{name}_prelu"](self.parts[f"{name}_norm"](x))
+
+    def _pathway(self, x: Tensor, factor: int) -> Tensor:
+        inputs: list[Tensor] = []
+        for layer in range(1, len(self.widths) + 1):
+            inputs.append(x)
+            name = f"x{factor}_layer{layer}"
+            if layer == 1:
+                x = self.parts[f"{name}_bias"](x)
+            else:
+                x = self._activate(x, name)
+            x = self.parts[f"{name}_conv"](x)
+            if layer in self.residual_layers:
+                x = _add_centre(x, inputs[-2], 2)
+        return x
+
+    def forward(self, image: Tensor) -> Tensor:
+        deep = len(self.widths)
+        found: list[Tensor] = []
+        for factor in FACTORS:
+            crop = (max(FACTORS) - factor) * deep
+            taken = slice(crop, -crop or None, factor)
+            x = self._pathway(image[:, :, taken, taken, taken], factor)
+            if factor > 1:
+                i, j, k = found[0].shape[2:]
+                x = functional.interpolate(x, scale_factor=factor)
+                x = x[:, :, :i, :j, :k]
+            found.append(x)
+        x, inputs = torch.cat(found, dim=1), []
+        for layer in range(1, len(self.fc_widths) + 2):
+            inputs.append(x)
+            x = self._activate(x, f"fc{layer}")
+            if layer == 1:
+                x = functional.pad(x, (1,) * 6, mode="replicate")
+            x = self.parts[f"fc{layer}_conv"](x)
+            if layer in self.fc_residual_layers:
+                x = _add_centre(x, inputs[-2], 0)
+        return x
+
+
+class _Bias(nn.Module):
+    """One learnt number per channel."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.weight.view(-1, 1, 1, 1)
+
+
+def _add_centre(later: Tensor, earlier: Tensor, crop: int) -> Tensor:
+    """Add the centre of earlier features; missing channels get nothing."""
+    taken = slice(crop, -crop or None)
+    centre = earlier[:, :, taken, taken, taken]
+    missing = later.shape[1] - centre.shape[1]
+    return later + functional.pad(centre, (0,) * 7 + (missing,))

@@ -1,6 +1,6 @@
 """The training step of a peer: PyTorch, cross entropy, AdamW.
 
-In: sizes of `unet3d`, its weights, a batch. Out: steps.
+In: a network of `torch_networks`, its weights, a batch. Out: steps.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch_networks import UNet3D, Weights
+from torch_networks import DeepMedic, Named, UNet3D, Weights
 
 
 class TorchStep:
@@ -18,32 +18,49 @@ class TorchStep:
 
     def __init__(
         self,
+        name: str,
         num_labels: int,
         options: Mapping[str, Any],
         batch: Mapping[str, np.ndarray],
         weights: Weights,
         *,
         layout: torch.memory_format,
+        precision: str = "float32",
+        device: str = "cpu",
+        compiled: bool = False,
     ) -> None:
         """Build the network and take over the weights.
 
         Args:
+            name: "unet3d" (with group norm) or "deepmedic".
             num_labels: channels of the logits.
-            options: of `UNet3D`: filters, normalization.
+            options: filters, or the sizes of DeepMedic.
             batch: image (B, I, J, K, 1) and labels (B, i, j, k).
             weights: of the Keras network.
             layout: memory format of features and kernels.
+            precision: float32, or bfloat16 by autocast.
+            device: "cpu" or "cuda".
+            compiled: whether by `torch.compile`.
         """
-        self._network = UNet3D(num_labels=num_labels, **options)
-        self._network.copy_weights(weights)
-        self._network.to(memory_format=layout)
-        self._parameters = list(self._network.parameters())
+        network: Named
+        if name == "unet3d":
+            network = UNet3D(num_labels=num_labels, **options)
+        else:
+            network = DeepMedic(num_labels, **options)
+        network.copy_weights(weights)
+        network.to(device, memory_format=layout)
+        self._parameters = list(network.parameters())
+        self._network = torch.compile(network) if compiled else network
         self._optimizer = torch.optim.AdamW(
             self._parameters, 1e-3, weight_decay=0.004, eps=1e-7, fused=True
         )
         image = torch.from_numpy(batch["image"]).permute(0, 4, 1, 2, 3)
-        self._image = image.contiguous(memory_format=layout)
-        self._labels = torch.from_numpy(batch["labels"].astype(np.int64))
+        self._image = image.to(device).contiguous(memory_format=layout)
+        labels = torch.from_numpy(batch["labels"].astype(np.int64))
+        self._labels = labels.to(device)
+        self._autocast = torch.autocast(
+            device, torch.bfloat16, enabled=precision == "bfloat16"
+        )
 
     def __call__(self) -> float:
         """Take one step; return its loss."""
@@ -59,7 +76,8 @@ class TorchStep:
 
     def _gradient(self) -> torch.Tensor:
         self._optimizer.zero_grad(set_to_none=True)
-        logits = self._network(self._image)
-        loss = torch.nn.functional.cross_entropy(logits, self._labels)
+        with self._autocast:
+            logits = self._network(self._image)
+        loss = torch.nn.functional.cross_entropy(logits.float(), self._labels)
         loss.backward()
         return loss

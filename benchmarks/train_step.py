@@ -320,7 +320,7 @@ def torch_calls(
     steps = {
         norm: {
             name: TorchStep(
-                sizes.labels,
+                "unet3d", sizes.labels,
                 {"filters": sizes.filters, "normalization": norm},
                 batch, weights[variant], layout=layout,
             )
