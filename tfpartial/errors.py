@@ -64,6 +64,7 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[str] = []
         self._more = 0
+        self.noted: dict[str, float] = {}
 
     def add(self, fault: str | InputError) -> None:
         """Remember a fault, or all the faults of a caught `InputError`."""
@@ -71,6 +72,13 @@ class Faults:
         room = MAX_FAULTS - len(self._faults)
         self._faults += new[:room]
         self._more += len(new[room:])
+
+    def note(self, what: str, amount: float) -> None:
+        """Remember the largest amount of something that is no fault.
+
+        Who reads many cases says it once, for all of them.
+        """
+        self.noted[what] = max(amount, self.noted.get(what, 0.0))
 
     @contextmanager
     def collect(self) -> Iterator[None]:

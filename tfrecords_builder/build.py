@@ -31,6 +31,7 @@ from tfpartial.records.cases_file import case_entries, read_cases_file
 from tfpartial.records.schema import TFDS_VERSION
 from tfrecords_builder.build_plan import BuildPlan, make_plans, scan_jobs
 from tfrecords_builder.duplicates import check_duplicates
+from tfrecords_builder.grid_notes import grid_warnings
 from tfrecords_builder.manifest import write_manifest
 from tfrecords_builder.records_folder import open_records_folder, write_log
 from tfrecords_builder.scan_cache import (
@@ -79,6 +80,7 @@ def build_records(
         warnings = check_duplicates(
             case for document in documents for case in case_entries(document)
         )
+        warnings += [line for each in new for line in grid_warnings(each)]
         for warning in warnings:
             log.warning("%s", warning)
         for plan, declared, targets in zip(stale, new, files, strict=True):

@@ -20,7 +20,7 @@ from tfpartial.records.schema import SCHEMA_VERSION
 
 # Part of the key of every cached scan: raise it when preprocessing changes
 # what it computes, so that no stale scan is reused.
-PREPROCESS_REVISION = 1
+PREPROCESS_REVISION = 2
 
 # Places and texts that change no voxel. Folder: moved data is the same data.
 _WITHOUT_EFFECT = {"path", "licence", "citation", "exclude", "cases"}

@@ -22,7 +22,8 @@ import numpy as np
 
 from tfpartial.config import Database, Preprocess
 from tfpartial.databases import Case, exact_hash, read_case
-from tfpartial.errors import InputError
+from tfpartial.databases.sources import GRID_OFF
+from tfpartial.errors import Faults, InputError
 from tfpartial.labels import LabelSpace
 from tfpartial.scans import (
     Volume,
@@ -95,7 +96,8 @@ def preprocess_scan(job: ScanJob) -> tuple[str, ...]:
 
 def _preprocessed(job: ScanJob) -> dict[str, Any]:
     """Return everything that the records say about one scan."""
-    image, stored = read_case(job.case, job.database, job.space)
+    with Faults() as faults:
+        image, stored = read_case(job.case, job.database, job.space, faults)
     settings = job.settings
     result = preprocess(
         image,
@@ -123,6 +125,7 @@ def _preprocessed(job: ScanJob) -> dict[str, Any]:
         "source_value_counts": native,
         # With the turned affine a prone copy equals its supine original.
         "exact_hash": exact_hash(Volume(image.array, result.turned_affine)),
+        "grid_off_mm": np.float64(faults.noted.get(GRID_OFF, 0.0)),
         "compressed_bytes": compressed_bytes(result.hu, labels),
         **hu_statistics(result.hu, labels, job.num_values),
     }

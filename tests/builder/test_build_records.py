@@ -289,6 +289,25 @@ def test_the_same_scan_in_one_split_is_a_warning(
     assert "twice in one split" in (records_dir / "manifest.md").read_text()
 
 
+def test_annotations_beside_their_scan_are_told_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for case, shift in (("f0", 0.05), ("f2", 0.2)):
+        path = folder / "full" / case / "labels.nii.gz"
+        labels = nib.load(path)
+        affine = labels.affine.copy()
+        affine[0, 3] += shift
+        write_nifti(path, np.asarray(labels.dataobj), affine)
+    experiment = tiny_experiment(folder, folder / "records")
+    records_dir = build_records(experiment)
+    manifest = json.loads((records_dir / "manifest.json").read_text())
+    (warning,) = manifest["warnings"]
+    assert "'full': 2 of 4" in warning
+    assert "0.2 mm" in warning
+    assert "f0, f2" in warning
+    assert warning in caplog.text
+
+
 def test_foreign_folder_is_refused_and_untouched(folder: Path) -> None:
     records_dir = folder / "records"
     records_dir.mkdir()

@@ -23,13 +23,14 @@ def _warn_where(
 
     def check(
         image: Volume, labels: Volume, image_path: Path, labels_path: Path
-    ) -> None:
+    ) -> float:
         try:
-            check_same_grid(image, labels, image_path, labels_path)
+            return check_same_grid(image, labels, image_path, labels_path)
         except InputError as error:
             if not harmless(error):
                 raise
             log.warning("%s", error)
+            return 0.0
 
     monkeypatch.setattr(sources, "check_same_grid", check)
     monkeypatch.setattr(predictions, "check_same_grid", check)

@@ -10,12 +10,14 @@ import pytest
 
 from tfpartial.errors import InputError
 from tfpartial.scans import (
+    Placement,
     Volume,
     check_same_grid,
     read_image,
     read_labels,
     write_volume,
 )
+from tfpartial.scans.volume import Header
 
 AFFINE = np.array(
     [[-1.5, 0, 0, 90.5], [0, -1.5, 0, 70.25], [0, 0, 3, -400], [0, 0, 0, 1]]
@@ -307,14 +309,36 @@ def test_other_endings_are_refused(tmp_path, hu):
 
 def test_same_grid_or_refused(hu):
     image = Volume(hu, AFFINE)
-    noise = AFFINE + 5e-4
-    check_same_grid(image, Volume(hu, noise), "i.nii", "l.nii")
     with pytest.raises(InputError, match=r"l.nii.*i.nii.*\(5, 6, 7\).*\(5, 6"):
         check_same_grid(image, Volume(hu[..., 1:], AFFINE), "i.nii", "l.nii")
-    moved = AFFINE.copy()
-    moved[0, 3] += 0.01
-    with pytest.raises(InputError, match="l.nii.*i.nii.*off by 0.01 mm"):
-        check_same_grid(image, Volume(hu, moved), "i.nii", "l.nii")
+    for shift, declared, refused in (
+        (0.14, None, False),  # a tenth of 1.5 mm is allowed
+        (0.16, None, True),
+        (0.02, 0.01, True),
+        (0.8, 1.0, False),
+        (np.nan, None, True),
+    ):
+        moved = AFFINE.copy()
+        moved[0, 3] += shift
+        header = Header(placement=Placement(grid_tolerance_mm=declared))
+        image, labels = Volume(hu, AFFINE, header), Volume(hu, moved)
+        if refused:
+            with pytest.raises(InputError, match=f"l.nii.*i.nii.*{shift} mm"):
+                check_same_grid(image, labels, "i.nii", "l.nii")
+        else:
+            off = check_same_grid(image, labels, "i.nii", "l.nii")
+            assert off == pytest.approx(shift)
+
+
+def test_grids_are_compared_where_they_are_furthest_apart():
+    """Entries that differ by 5e-4 add up over 600 voxels."""
+    shape, turned = (600, 600, 2), AFFINE.copy()
+    turned[0, 1] += 5e-4
+    empty = np.broadcast_to(np.int16(0), shape)
+    with pytest.raises(InputError, match=r"0\.2995 mm apart; 0\.15 mm"):
+        check_same_grid(
+            Volume(empty, AFFINE), Volume(empty, turned), "i.nii", "l.nii"
+        )
 
 
 def test_arguments_of_volume_are_checked():

@@ -90,6 +90,13 @@ class Database(Declared):
         description="which form of a NIfTI header decides where both are "
         "there and disagree; default: such a file is refused",
     )
+    grid_tolerance_mm: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="how far voxel centres of a scan and its label maps may "
+        "be apart; default: a tenth of the smallest spacing",
+    )
     cases: dict[str, CaseOverride] = Field(
         default_factory=dict, max_length=MAX_CASES
     )

@@ -166,7 +166,10 @@ def _find_sources(
 
 def placement_of(database: Database) -> Placement:
     """Return what a database declares of its files' headers."""
-    return Placement(affine=database.affine)
+    return Placement(
+        affine=database.affine,
+        grid_tolerance_mm=database.grid_tolerance_mm,
+    )
 
 
 def _patients(

@@ -25,6 +25,8 @@ from tfpartial.scans import (
 )
 
 SCAN = "scan"  # the role of the files that hold the HU
+# What `Faults.note` calls the mm between a scan's grid and its annotation's.
+GRID_OFF = "grid_off_mm"
 
 
 def remedy_for(structure: object) -> str:
@@ -167,10 +169,11 @@ class _AnnotatedFile(ScanFile):
         """Return integers on the scan's grid, or None after adding a fault."""
         try:
             labels = read_labels(path, self.placement)
-            check_same_grid(image, labels, self.path, path)
+            off_mm = check_same_grid(image, labels, self.path, path)
         except InputError as error:
             faults.add(error)
             return None
+        faults.note(GRID_OFF, off_mm)
         return labels.array
 
     def _read_mask(

@@ -14,10 +14,11 @@ import numpy as np
 from tfpartial.errors import InputError
 from tfpartial.types import AffineForm
 
-# Float32 headers move an origin by up to 3e-5 mm; real shifts are larger.
-SAME_GRID_TOLERANCE_MM = 1e-3
-# Two forms of one header that differ by less are one.
-OTHER_FORM_VOXELS = 0.1
+# Float32 headers move an origin by up to 3e-5 mm: less is no difference.
+SAME_GRID_MM = 1e-3
+# Two grids, or two forms of one header, that differ by less are one: share of
+# the smallest spacing.
+SAME_GRID_VOXELS = 0.1
 
 
 def _checked_affine(affine: np.ndarray) -> np.ndarray:
@@ -56,9 +57,12 @@ class Placement:
 
     Attributes:
         affine: which form decides where two disagree; None: refuse.
+        grid_tolerance_mm: how far voxel centres of a scan and its label map
+            may be apart; None: a tenth of the smallest spacing.
     """
 
     affine: AffineForm | None = None
+    grid_tolerance_mm: float | None = None
 
 
 UNDECLARED = Placement()
@@ -152,7 +156,7 @@ def check_same_grid(
     labels: Volume,
     image_path: str | Path,
     labels_path: str | Path,
-) -> None:
+) -> float:
     """Refuse an image and a label map whose voxels are not the same ones.
 
     Args:
@@ -161,9 +165,13 @@ def check_same_grid(
         image_path: named in the message.
         labels_path: named in the message.
 
+    Returns:
+        How far two voxel centres of one index are apart at most, in mm.
+
     Raises:
-        InputError: shapes differ, or an entry of the affines differs by more
-            than 1e-3 mm (tests/traps, trap 8).
+        InputError: shapes differ, or voxel centres are further apart than the
+            declared tolerance, by default a tenth of the smallest spacing
+            (tests/traps, trap 8).
     """
     if image.shape != labels.shape:
         raise InputError(
@@ -171,16 +179,20 @@ def check_same_grid(
             f"{image.shape}, found {labels.shape}. Export the label map on the "
             "image's own grid."
         )
-    off = float(np.abs(image.affine - labels.affine).max())
-    if off > SAME_GRID_TOLERANCE_MM:
+    off = largest_distance_mm(image.shape, image.affine, labels.affine)
+    declared = image.header.placement.grid_tolerance_mm
+    limit = _tenth_mm(image) if declared is None else declared
+    if not off <= limit:
         raise InputError(
             f"{labels_path}: expected the affine of its image {image_path}, "
             f"{image.affine[:3].round(4).tolist()}, found "
-            f"{labels.affine[:3].round(4).tolist()} (off by {off:.4g} mm; "
-            f"{SAME_GRID_TOLERANCE_MM} mm is allowed). Export the label map on "
-            "the image's own grid."
+            f"{labels.affine[:3].round(4).tolist()} (voxel centres "
+            f"up to {off:.4g} mm apart; {limit:.4g} mm are allowed). Export "
+            "the label map on the image's own grid, or declare "
+            "`grid_tolerance_mm` if it is on the same voxels."
             + _other_form(image, labels, image_path, labels_path)
         )
+    return off
 
 
 def _other_form(
@@ -192,8 +204,8 @@ def _other_form(
     """Return a word about the form of either file that would fit, if any."""
 
     def fits(affine: np.ndarray, other: np.ndarray) -> bool:
-        limit = OTHER_FORM_VOXELS * min(image.spacing_mm)
-        return largest_distance_mm(image.shape, affine, other) <= limit
+        off = largest_distance_mm(image.shape, affine, other)
+        return off <= _tenth_mm(image)
 
     for name, affine in image.header.other_affines.items():
         if fits(affine, labels.affine):
@@ -209,3 +221,7 @@ def _other_form(
                 f"{labels.header.decided_by}: correct the header."
             )
     return ""
+
+
+def _tenth_mm(volume: Volume) -> float:
+    return SAME_GRID_VOXELS * min(volume.spacing_mm)

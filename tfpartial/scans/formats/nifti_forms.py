@@ -15,7 +15,7 @@ import numpy as np
 
 from tfpartial.errors import InputError
 from tfpartial.scans.volume import (
-    OTHER_FORM_VOXELS,
+    SAME_GRID_VOXELS,
     Header,
     Placement,
     largest_distance_mm,
@@ -115,7 +115,7 @@ def check_forms_agree(
         return
     for name, other in header.other_affines.items():
         off = largest_distance_mm(shape, affine, other)
-        if off <= OTHER_FORM_VOXELS * min(spacing_of(affine)):
+        if off <= SAME_GRID_VOXELS * min(spacing_of(affine)):
             continue
         raise InputError(
             f"{path}: expected sform and qform to say the same, found voxels "
