@@ -146,12 +146,16 @@ def test_another_evaluation_keeps_the_training_and_its_cost(
 
 
 def test_scores_that_were_changed_are_made_again(
-    declared: Declared, fake: dict
+    declared: Declared, fake: dict, caplog: pytest.LogCaptureFixture
 ) -> None:
     make(declared).run()
     run = plan_runs(*declared)[0]
     fake["notes"].unlink()
-    (run.predictions("student") / "scores.csv").write_text("better ones")
+    scores = run.predictions("student") / "scores.csv"
+    scores.write_text("better ones")
+    caplog.clear()
+    assert not is_finished(declared[0], run)  # tables leave it out: they say so
+    assert str(scores) in caplog.text
     make(declared).run()
     assert noted(fake) == [run.name]
     assert is_finished(declared[0], run)

@@ -12,7 +12,7 @@ import pytest
 from tfpartial import scans as volumes
 from tfpartial.config import Predict
 from tfpartial.errors import InputError
-from tfpartial.inference import predict
+from tfpartial.inference import jobs, predict
 from tfpartial.inference.input_files import find_input_files
 from tfpartial.inference.predict import (
     predict_files,
@@ -213,6 +213,16 @@ def test_retrained_weights_make_everything_again(
     predict_files([tmp_path / "in"], tmp_path / "out", run)
     predict_files([tmp_path / "in"], tmp_path / "out", other)
     assert segmented == ["a.nii.gz", "a.nii.gz"]
+
+
+def test_other_code_from_outside_makes_everything_again(run, monkeypatch):
+    """Weights do not tell what a network of one's own does with them."""
+    keys = []
+    for code in (None, {"module_sha256": "0"}, {"module_sha256": "1"}):
+        monkeypatch.setattr(jobs, "describe_code", lambda name, code=code: code)
+        keys.append(jobs.network_key(run, run.experiment.predict))
+    assert "code_from_outside" not in keys[0]
+    assert keys[0] != keys[1] != keys[2]
 
 
 def test_bad_scans_are_all_named_and_the_good_ones_written(

@@ -182,3 +182,11 @@ def test_without_resolved_labels_the_table_decides() -> None:
         dice_of[values] = metric.per_label()
     assert dice_of[0, 1]["a"] == 1
     assert np.isnan([dice_of[0, 1]["c"], dice_of[0, 2]["a"]]).all()
+
+
+def test_a_label_that_background_may_be_is_not_resolved() -> None:
+    """Where background may be all there is, its set looks like ignore."""
+    table = tf.constant([[[True, True], [False, True], [True, True]]])
+    assert not find_resolved_labels(table)[0, 1]
+    annotated = tf.constant([[[True, False], [False, True], [True, True]]])
+    assert find_resolved_labels(annotated)[0, 1]

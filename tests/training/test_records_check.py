@@ -92,7 +92,7 @@ def test_each_difference_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=expected) as caught:
         check(folder, changes)
-    assert "build_tfrecords again" in str(caught.value)
+    assert "tfpartial build" in str(caught.value)
 
 
 def test_all_differences_together(folder: Path) -> None:
@@ -115,7 +115,7 @@ def test_all_differences_together(folder: Path) -> None:
 
 def test_splits_file_without_a_recorded_case(folder: Path) -> None:
     other = splits_file(folder, full={"train": ["f0", "f1"], "test": ["f3"]})
-    with pytest.raises(InputError, match=r"in no split: f2.*tfrecords again"):
+    with pytest.raises(InputError, match=r"in no split: f2.*records again"):
         check(folder, {"splits": {"file": other}})
 
 

@@ -31,7 +31,9 @@ class Step:
         streams: what is folded into the seed of a row, for each seed that
             `change` takes; of no other step. Another number is another
             training.
-        exact: of an affine: whether every voxel keeps its value.
+        exact: of an affine: whether it does no more than exchange left and
+            right. Patches are then mirrored along I, not interpolated; any
+            other flip or turn would be lost.
     """
 
     field: str

@@ -15,6 +15,7 @@ import numpy as np
 from tfpartial import __version__
 from tfpartial.config import Predict
 from tfpartial.databases import ImageSource
+from tfpartial.models.registry import describe_code
 from tfpartial.runs.loaded_run import LoadedRun
 from tfpartial.scans import Volume
 
@@ -53,6 +54,7 @@ def network_key(run: LoadedRun, options: Predict) -> dict[str, Any]:
         InputError: the run has no such weights.
     """
     experiment = run.experiment
+    code = describe_code(experiment.network.name)
     return {
         "tfpartial": __version__,
         "weights_sha256": run.weights_hash(options.network),
@@ -61,6 +63,7 @@ def network_key(run: LoadedRun, options: Predict) -> dict[str, Any]:
         "preprocess": experiment.preprocess.model_dump(mode="json"),
         "predict": options.model_dump(mode="json", exclude=_WITHOUT_EFFECT),
         "window_shape": list(options.window_shape or run.window_shape),
+        **({} if code is None else {"code_from_outside": code}),
     }
 
 

@@ -117,7 +117,7 @@ def _source_faults(
         made = read_cases_file(store.folder).get("pseudo_labels")
         if made is not None:
             yield (
-                f"{store.folder}: expected records as build_tfrecords makes "
+                f"{store.folder}: expected records as build makes "
                 f"them, found pseudo-labels of run {made['run']} in '{name}'. "
                 "Set records_dir to the records they were made from."
             )

@@ -61,14 +61,14 @@ def check_records(
                 differences[name].append(difference)
         except InputError as error:
             for fault in error.faults:
-                faults.add(f"{fault} Then run build_tfrecords again.")
+                faults.add(f"{fault} Then build the records again.")
         for name, found in differences.items():
             if found:
                 faults.add(
                     f"{stores[name].folder}: expected the records of this "
                     f"config, found other ones: {'; '.join(found)}. Run "
-                    "build_tfrecords again with this config, or train with "
-                    "the config that built them."
+                    "`tfpartial build` with this config, or train with the "
+                    "config that built them."
                 )
 
 

@@ -8,6 +8,7 @@ In: starts and ends of commands. Out: two files in the run directory:
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from tfpartial.files.safe_reading import file_hash, read_json
 from tfpartial.files.stamp import check_stamp, write_stamp
 from tfpartial.files.whole_file import write_whole
 
+log = logging.getLogger(__name__)
 JOURNAL_FILE, FINISHED_FILE = "journal.json", "finished.json"
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -98,9 +100,12 @@ def is_finished(comparison: Comparison, run: Run) -> bool:
     Raises:
         InputError: the folder holds the finished run of another training.
     """
+    stamp = run.folder / FINISHED_FILE
     try:
-        before = check_stamp(run.folder / FINISHED_FILE, "")
-    except InputError:
+        before = check_stamp(stamp, "It counts as not finished.")
+    except InputError as error:
+        if stamp.exists():
+            log.warning("%s", error)
         return False
     key = _key(comparison, run)
     if before.get("training") == key["training"]:
