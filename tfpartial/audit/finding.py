@@ -25,6 +25,11 @@ KINDS: dict[str, tuple[str, str]] = {
         "Labels that a database declares and none of its cases contains. "
         "Score: how many cases declare it.",
     ),
+    "missing": (
+        "Empty where the others are not",
+        "A case without any annotated voxel, or a structure that all other "
+        "cases of its database contain. Score: how many others.",
+    ),
     "misfit": (
         "Annotations that do not lie on their image",
         "The HU under most structures of the case are unlike those of the "

@@ -31,6 +31,7 @@ from tfpartial.audit.checks.misfit import (
     misfit_finding,
     misfits,
 )
+from tfpartial.audit.checks.missing import missing_findings
 from tfpartial.audit.checks.outliers import Scores, all_scores, outlier_findings
 from tfpartial.audit.checks.position import position_findings
 from tfpartial.audit.finding import KINDS, Finding, rank_findings
@@ -172,6 +173,7 @@ def _findings(
     moved = misfits(scores)
     space = next(iter(jobs.values())).space
     return [
+        *missing_findings(measured),
         *file_findings({(c.database, c.case): c.faults for c in measured}),
         *(_misfit(jobs[key], moved[key], scores) for key in moved),
         *orientation_findings(measured, space, likeness),
