@@ -40,10 +40,10 @@ class InputError(ValueError):
 
 
 class MachineError(RuntimeError):
-    """The machine stopped a command; the same command later goes on.
+    """The machine stopped a command; mostly, the same one later goes on.
 
     Not the user's input is wrong: a disk is full, memory is used up, another
-    worker is gone. Shown without a traceback.
+    worker is gone, numbers overflowed. Shown without a traceback.
     """
 
     exit_code = 3

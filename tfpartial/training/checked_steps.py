@@ -14,9 +14,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfpartial.errors import MachineError
 
-class NonFiniteLossError(RuntimeError):
-    """The loss of a step is not a finite number; the run must stop."""
+
+class NonFiniteLossError(MachineError):
+    """A loss or weights are not finite numbers; the run must stop."""
 
 
 class CheckedSteps(keras.Model):
@@ -70,8 +72,7 @@ class CheckedSteps(keras.Model):
             if not np.isfinite(float(total)):
                 raise NonFiniteLossError(
                     f"step {int(self.optimizer.iterations.numpy())}: the loss "
-                    f"is {float(total)}. The last checkpoint is intact; try a "
-                    f"smaller learning rate or float32."
+                    f"is {float(total)}."
                 )
             return self.get_metrics_result()
 

@@ -17,6 +17,7 @@ from tfpartial.files.folder_lock import folder_lock
 from tfpartial.inference.sliding_window import context_of
 from tfpartial.inference.windows import check_window
 from tfpartial.records.store import RecordStore, open_records
+from tfpartial.runs.checkpoint_files import newest_first
 from tfpartial.runs.claim import claim_run_dir, hash_of_records
 from tfpartial.runs.history import History
 from tfpartial.runs.loaded_run import network_of
@@ -30,6 +31,7 @@ from tfpartial.training.callbacks.validation import (
     WholeScanValidation,
     read_validation_scans,
 )
+from tfpartial.training.checked_steps import NonFiniteLossError
 from tfpartial.training.distributed import runtime
 from tfpartial.training.distributed.peers import (
     check_agreement,
@@ -136,12 +138,32 @@ def _train(
             shuffle=False,  # the data of a step is decided already
             verbose=0,
         )
+    except NonFiniteLossError as error:
+        advice = _after_non_finite(experiment, run_dir)
+        raise NonFiniteLossError(f"{error} {advice}") from None
     except tf.errors.OpError:
         # What went wrong while reading a patch arrives as TensorFlow's error.
         fault = take_input_error()
         if fault is None:
             raise
         raise fault from None
+
+
+def _after_non_finite(experiment: Experiment, run_dir: Path) -> str:
+    """Return what to do: the same command would come to the same step."""
+    options = experiment.fit
+    smaller = "with a smaller fit.optimizer.learning_rate"
+    if options.precision != "float32":
+        smaller += " or fit.precision=float32"
+    if newest_first(run_dir):
+        return (
+            f"The checkpoints and weights in {run_dir} are those of the last "
+            f"whole epoch. Train again {smaller} into another run_dir."
+        )
+    return (
+        f"No epoch was finished: there is no checkpoint. Remove {run_dir} or "
+        f"choose another run_dir, and train again {smaller}."
+    )
 
 
 def open_stores(experiment: Experiment) -> dict[str, RecordStore]:

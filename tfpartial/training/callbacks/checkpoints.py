@@ -116,8 +116,7 @@ class Checkpoints(keras.callbacks.Callback):
             if network is not None and not _is_finite(network):
                 raise NonFiniteLossError(
                     f"epoch {epoch + 1}: {network.name} has weights that are "
-                    f"not finite. The checkpoint before is intact; try a "
-                    f"smaller learning rate or float32."
+                    f"not finite."
                 )
         if self.worker > 0:
             # Every worker takes part in a save; only the first one's is kept.
