@@ -11,6 +11,7 @@ every label is annotated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -22,6 +23,9 @@ from tfpartial.errors import InputError, did_you_mean, shown
 BACKGROUND = "background"
 MAX_LABELS = 254
 BITS_PER_WORD = 64
+_TO_RIGHT = {"left": "right", "l": "r", "lt": "rt", "li": "re"}
+# "LeftParotid", "parotid_left", "PAROTID L", "Parotid_L": a word, or a number.
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 Supervision = Literal["partial", "naive", "unlabelled"]
 Balance = Literal["labels", "values"]
@@ -129,6 +133,26 @@ class LabelSpace:
             if label.mirror is not None:
                 permutation[self.index(label.name)] = self.index(label.mirror)
         return permutation
+
+
+def unpaired_sides(space: LabelSpace) -> list[tuple[str, str]]:
+    """Return pairs whose names differ in the side alone and lack `mirror`.
+
+    Example:
+        kidney_left, kidney_right -> [("kidney_left", "kidney_right")];
+        vertebra_L1 has no side: there is no vertebra_R1.
+    """
+    alone = {
+        tuple(map(str.lower, _WORD.findall(label.name))): label.name
+        for label in space.labels
+        if label.mirror is None
+    }
+    pairs = []
+    for words, name in alone.items():
+        other = tuple(_TO_RIGHT.get(word, word) for word in words)
+        if other != words and other in alone:
+            pairs.append((name, alone[other]))
+    return pairs
 
 
 def bitmask_from_vector(vector: np.ndarray) -> np.ndarray:

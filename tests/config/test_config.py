@@ -208,3 +208,23 @@ def test_every_shipped_config_loads(path: Path, monkeypatch, tmp_path) -> None:
         assert all("name" in label for label in content["labels"])
     else:
         assert {"name", "layout", "licence", "citation"} <= set(content)
+
+
+@pytest.mark.parametrize(
+    "field", ["augment.mirror_probability=0.5", "predict.mirror=true"]
+)
+def test_mirrors_need_pairs(tmp_path: Path, field: str) -> None:
+    sides = ["organ_left", "organ_right"]
+    space = [{"name": "liver"}, {"name": "spleen"}]
+    unpaired = MINIMAL | {"label_space": space + [{"name": n} for n in sides]}
+    path = _write(tmp_path, unpaired)
+    text = _faults(path, field)
+    assert field.split("=")[0] in text
+    assert "'organ_left' and 'organ_right'" in text
+    assert load_experiment(path)
+    pair = [
+        {"name": name, "mirror": other}
+        for name, other in zip(sides, sides[::-1], strict=True)
+    ]
+    paired = _write(tmp_path, MINIMAL | {"label_space": space + pair})
+    assert load_experiment(paired, [field])

@@ -14,6 +14,7 @@ from tfpartial.labels import (
     candidate_table,
     pack_stored_sets,
     resolved_labels,
+    unpaired_sides,
     vector_from_bitmask,
 )
 
@@ -236,3 +237,20 @@ def test_a_stored_value_that_may_be_nothing_is_named() -> None:
     sets = np.concatenate([MERGED, np.zeros((1, 4), bool)])
     with pytest.raises(ValueError, match=r"\[4\]"):
         candidate_table(sets, _set("bladder"))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("kidney_left", "kidney_right"),
+        ("LeftParotid", "RightParotid"),
+        ("Lung_L", "Lung_R"),
+        ("left lung", "right lung"),
+    ],
+)
+def test_names_with_sides_and_no_mirror(left, right):
+    others = [Label("liver"), Label("vertebra_L1"), Label("femur_left")]
+    space = LabelSpace((*others, Label(right), Label(left)))
+    assert unpaired_sides(space) == [(left, right)]
+    paired = (Label(left, mirror=right), Label(right, mirror=left))
+    assert unpaired_sides(LabelSpace((*others, *paired))) == []

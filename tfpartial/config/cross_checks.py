@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tfpartial.config.database import IGNORE, Database
 from tfpartial.config.experiment import Experiment
-from tfpartial.errors import Faults, InputError, did_you_mean
-from tfpartial.labels import Label, LabelSpace
+from tfpartial.errors import Faults, InputError, did_you_mean, join_names
+from tfpartial.labels import Label, LabelSpace, unpaired_sides
 
 
 def label_space_of(experiment: Experiment) -> LabelSpace:
@@ -47,11 +47,34 @@ def check_meaning(experiment: Experiment, path: Path) -> None:
                 f"{path}: 'sampling.weights': expected a weight above 0 for "
                 f"at least one of {', '.join(names)}, found 0 for all."
             )
+        _check_mirrors(experiment, space, path, faults)
         ramp = experiment.fit.consistency
         if ramp.ramp_start > ramp.ramp_end:
             faults.add(
                 f"{path}: 'fit.consistency': expected ramp_start <= ramp_end, "
                 f"found {ramp.ramp_start} > {ramp.ramp_end}."
+            )
+
+
+def _check_mirrors(
+    experiment: Experiment, space: LabelSpace, path: Path, faults: Faults
+) -> None:
+    """Refuse to mirror where a left organ would stay left."""
+    pairs = unpaired_sides(space)
+    users = {
+        "augment.mirror_probability": experiment.augment.mirror_probability,
+        "predict.mirror": experiment.predict.mirror,
+    }
+    for field, value in users.items():
+        if value and pairs:
+            named = [f"'{left}' and '{right}'" for left, right in pairs]
+            faults.add(
+                f"{path}: '{field}': expected labels with sides to name each "
+                f"other by 'mirror', found {value}, and none in "
+                f"{join_names(named)}: in a mirrored scan they would be "
+                f"exchanged. Add 'mirror' to both of each pair in "
+                f"'label_space', or set '{field}' to "
+                f"{'false' if value is True else 0}."
             )
 
 
