@@ -98,6 +98,8 @@ def pixel_format(dataset: Dataset) -> PixelFormat:
         bool(whole("PixelRepresentation", 0)),
         UID(text(meta, "TransferSyntaxUID") or "1.2.840.10008.1.2"),
     )
+    if not found.syntax.is_transfer_syntax:
+        raise UnusableError("an unknown transfer syntax")
     if not (1 <= found.rows <= MAX_SIDE and 1 <= found.columns <= MAX_SIDE):
         raise UnusableError(
             f"{found.rows} rows and {found.columns} columns (1 to {MAX_SIDE} "

@@ -13,7 +13,7 @@ import numpy as np
 # pixel centre is there again after the inverse affine. 1 mm / 10^3 is written.
 SNAP = 2.0**-20
 # Rows that all edges cross, taken at once: bounds memory.
-_MAX_CROSSINGS = 2**20
+_MAX_CROSSINGS = 2**18
 
 
 def fill(polygons: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

@@ -24,7 +24,11 @@ from typing import BinaryIO
 
 import numpy as np
 from pydicom import Dataset, config
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import (
+    dictionary_VR,
+    keyword_for_tag,
+    tag_for_keyword,
+)
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
@@ -41,6 +45,7 @@ _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")
 # Elements whose length has four bytes in explicit VR: 12 bytes before it.
 _LONG_VRS = {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN", "UR", "UT"}
 _CHUNK_BYTES = 2**20
+MAX_BUFFERED_BYTES = 2**22
 
 
 @dataclass(frozen=True)
@@ -120,9 +125,10 @@ def read_header(path: Path) -> tuple[Dataset, PixelsAt | None]:
     at: list[tuple[str | None, int]] = []
 
     def at_the_end(tag: BaseTag, vr: str | None, length: int) -> bool:
-        if tag == PIXEL_DATA:
+        plain = int(tag)  # comparisons of pydicom's tags are slow
+        if plain == PIXEL_DATA:
             at.append((vr, length))
-        return tag >= PIXEL_DATA or 0x30060010 <= tag <= 0x3006FFFF
+        return plain >= PIXEL_DATA or 0x30060010 <= plain <= 0x3006FFFF
 
     with _open(path) as file:
         dataset = _parse(file, at_the_end)
@@ -169,10 +175,11 @@ def numbers(
         ValueError: not numbers.
         UnusableError: another count of values, or not finite.
     """
-    value = dataset.get(keyword)
-    if value is None or value == "":
+    plain = _plain_text(dataset, keyword, ("DS", "IS"))
+    value = dataset.get(keyword) if plain is None else plain.split(b"\\")
+    if value is None or value == "" or value == [b""]:
         return None
-    values = np.atleast_1d(np.asarray(value, np.float64))
+    values = np.array(np.atleast_1d(value), np.float64)
     if values.shape != (count,) or not np.isfinite(values).all():
         raise UnusableError(f"a {keyword} of other than {count} numbers")
     return values
@@ -180,8 +187,29 @@ def numbers(
 
 def text(dataset: Dataset, keyword: str) -> str:
     """Return an element as text without blanks around; "" where absent."""
+    plain = _plain_text(dataset, keyword, ("UI", "CS"))
+    if plain is not None:
+        return plain.decode("ascii")
     value = dataset.get(keyword)
     return "" if value is None else str(value).strip("\0 ")
+
+
+def _plain_text(
+    dataset: Dataset, keyword: str, kinds: tuple[str, ...]
+) -> bytes | None:
+    """Return an element's bytes where they are text of these kinds (VR).
+
+    pydicom takes ten times as long to make objects of them. None: of another
+    kind, or converted already.
+    """
+    tag = tag_for_keyword(keyword)
+    if tag is None or tag not in dataset:
+        return None
+    element = dataset.get_item(tag)
+    if not isinstance(element, RawDataElement):
+        return None
+    kind = element.VR or dictionary_VR(element.tag)
+    return (element.value or b"").strip(b"\0 ") if kind in kinds else None
 
 
 def first_item(dataset: Dataset, keyword: str) -> Dataset:
@@ -226,7 +254,10 @@ def _open(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
         raw.close()
         raise OSError(0, "a pipe or a device")
-    return _Clipped(raw)
+    if os.fstat(raw.fileno()).st_size > MAX_BUFFERED_BYTES:
+        return _Clipped(raw)
+    with raw:  # pydicom reads a few bytes at a time
+        return io.BytesIO(raw.readall())
 
 
 class _Clipped(io.BufferedReader):
@@ -255,7 +286,7 @@ def _parse(
         dataset = read_partial(file, stop, force=True)
     finally:
         logger.disabled = was_disabled
-    for element in dataset.elements():
+    for element in dataset.values():
         if isinstance(element, RawDataElement) and _is_cut(element):
             raise EOFError
     return dataset
@@ -271,22 +302,31 @@ def _check_inflated(file: BinaryIO) -> None:
     """Refuse a deflated file that grows beyond measure, before it does.
 
     Raises:
-        ValueError: it does, or does not say where its data set begins.
+        UnusableError: it does.
         zlib.error: damaged.
     """
     start = file.read(1024)
     file.seek(0)
-    if DeflatedExplicitVRLittleEndian.encode() + b"\0" not in start:
+    if DeflatedExplicitVRLittleEndian.encode() not in start:
         return
-    if start[132:138] != b"\x02\0\0\0UL":
-        raise ValueError("no length of the file meta information.")
-    file.seek(144 + int.from_bytes(start[140:144], "little"))
+    file.seek(_end_of_meta(start))
     inflater, inflated = zlib.decompressobj(-zlib.MAX_WBITS), 0
     while chunk := inflater.unconsumed_tail or file.read(_CHUNK_BYTES):
         inflated += len(inflater.decompress(chunk, _CHUNK_BYTES))
         if inflated > MAX_INFLATED_BYTES:
             raise UnusableError("deflated beyond measure")
     file.seek(0)
+
+
+def _end_of_meta(start: bytes) -> int:
+    """Return where group 0002 ends: always explicit VR, little endian."""
+    at = 132 if start[128:132] == b"DICM" else 0
+    while start[at : at + 2] == _FIRST_GROUPS[0]:
+        if start[at + 4 : at + 6].decode("ascii", "replace") in _LONG_VRS:
+            at += 12 + int.from_bytes(start[at + 8 : at + 12], "little")
+        else:
+            at += 8 + int.from_bytes(start[at + 6 : at + 8], "little")
+    return at
 
 
 def _is_deflated(dataset: Dataset) -> bool:

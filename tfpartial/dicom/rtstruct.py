@@ -420,10 +420,14 @@ def _check_whole(found: StructureSet) -> None:
             "it was drawn on."
         )
     inverse = np.linalg.inv(found.grid.affine) @ LPS_TO_RAS
-    points = np.concatenate([c.points for roi in drawn for c in roi.contours])
-    indices = points @ inverse[:3, :3].T + inverse[:3, 3]
     last = np.array(found.grid.shape) - 0.5
-    if not ((indices >= -0.5) & (indices <= last)).all(axis=1).any():
+
+    def touches(contour: Contour) -> bool:
+        points = contour.points @ inverse[:3, :3].T + inverse[:3, 3]
+        low, high = points.min(axis=0), points.max(axis=0)
+        return bool(((high >= -0.5) & (low <= last)).all())
+
+    if not any(touches(c) for roi in drawn for c in roi.contours):
         raise InputError(
             f"{found.path}: expected contours on the image, found all of them "
             "outside of it. Choose the series that it was drawn on."
