@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 def init(arguments: argparse.Namespace) -> None:
     """Copy a commented starting set: labels, databases, an experiment.
 
-    Edit the lines marked EDIT (where your scans lie, what their values mean),
-    then call build and fit from that folder. Nothing is overwritten.
+    Edit the lines marked EDIT (labels, where your scans lie, what their values
+    mean), then call build and fit from that folder. Nothing is overwritten.
     """
     from tfpartial.cli.starting_set import copy_starting_set
 

@@ -87,7 +87,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="tfpartial",
         description="Train one 3D segmentation network from databases that "
         "annotate different labels.",
-        epilog="examples:\n  tfpartial demo\n  tfpartial fit --help",
+        epilog="your own scans, in this order: init, audit, build, fit, "
+        "predict, evaluate,\nexport. A verb's flags: tfpartial fit --help\n\n"
+        "examples:\n  tfpartial demo\n  tfpartial init my_study",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
     CONFIG,
     flag(
         "--strategy",
-        "all GPUs of this machine (default), of several machines, or one "
-        "device",
+        "none: one device; mirrored (default): all GPUs of this machine; "
+        "multi_worker: of several machines, named by TF_CONFIG",
         default="mirrored",
         choices=("none", "mirrored", "multi_worker"),
     ),
@@ -126,7 +126,7 @@ def pseudo_label(arguments: argparse.Namespace) -> None:
         action="store_true",
     ),
     TRUST_CODE,
-    overrides="any field of the comparison, such as seeds=[0], or "
+    overrides="any field of the comparison, such as seeds=[0], or\n"
     "experiment.field=value of the experiment that it shares",
     examples="tfpartial table --config paper/phantom --jobs 2\n"
     "tfpartial table --config paper/phantom --no_training",

@@ -82,8 +82,8 @@ TRUST_CODE = flag(
 )
 SPLITS = ("train", "validation", "test")
 _FIELDS = (
-    "any field of the config, such as fit.epochs=10 or "
-    "network.filters=[8,16,32]"
+    "any field of the config, such as fit.epochs=10 or\n"
+    "network.filters=[8,16,32]; config.yaml in the folder of a run names all"
 )
 
 
