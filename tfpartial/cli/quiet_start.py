@@ -32,7 +32,7 @@ def start_tensorflow(verbose: bool) -> None:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
         log.info("devices: %s", _devices())
         return
-    # Informations and warnings; errors are still shown, once it has started.
+    # What informs or warns; errors are still shown, once it has started.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with _stderr_kept_back():
         devices = _devices()
