@@ -26,9 +26,10 @@ from tqdm import tqdm
 from tfpartial.config import Experiment
 from tfpartial.config.cross_checks import label_space_of
 from tfpartial.databases import check_declared_labels_occur, stored_values
-from tfpartial.errors import Faults
+from tfpartial.errors import Faults, InputError
 from tfpartial.records.cases_file import case_entries, read_cases_file
 from tfpartial.records.schema import TFDS_VERSION
+from tfpartial.records.taught_labels import untested_labels, untrained_labels
 from tfrecords_builder.build_plan import BuildPlan, make_plans, scan_jobs
 from tfrecords_builder.duplicates import check_duplicates
 from tfrecords_builder.grid_notes import grid_warnings
@@ -80,6 +81,9 @@ def build_records(
         warnings = check_duplicates(
             case for document in documents for case in case_entries(document)
         )
+        if len(documents) == len(experiment.databases):
+            refuse = experiment.build.splits.untrained_labels == "error"
+            warnings += _check_taught(documents, refuse)
         warnings += [line for each in new for line in grid_warnings(each)]
         for warning in warnings:
             log.warning("%s", warning)
@@ -161,6 +165,20 @@ def _check_labels(
             )[:num_declared]
             with faults.collect():
                 check_declared_labels_occur(plan.database, space, counts)
+
+
+def _check_taught(
+    documents: Sequence[dict[str, Any]], refuse: bool
+) -> list[str]:
+    """Return what is to be said of labels without a case in a split.
+
+    Raises:
+        InputError: `refuse`, and a label that no training case contains.
+    """
+    untrained = untrained_labels(documents)
+    if refuse and untrained:
+        raise InputError(*untrained)
+    return [*untrained, *untested_labels(documents)]
 
 
 def _write(

@@ -561,3 +561,51 @@ def test_killed_while_it_claims_its_folder(
     assert draft.startswith(".project.json.")
     build_records(experiment)
     assert (folder / "manifest.json").is_file()
+
+
+def without_bone(folder: Path, database: str, *cases: str) -> None:
+    for case in cases:
+        home = folder / database / case
+        for path in home.rglob("labels.nii.gz"):
+            labels = nib.load(path)
+            array = np.asarray(labels.dataobj).copy()
+            write_nifti(path, array * np.uint8(1) * (array != 1), labels.affine)
+        for path in home.rglob("bone.nii.gz"):
+            path.unlink()
+
+
+@pytest.mark.parametrize("policy", ["error", "warn"])
+def test_a_label_that_no_training_case_contains(
+    folder: Path, policy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_bone(folder, "full", "f0", "f1")
+    without_bone(folder, "part", "p0", "p1", "p2")
+    splits = {
+        "file": str(folder / "splits.json"),
+        "untrained_labels": policy,
+    }
+    experiment = tiny_experiment(
+        folder, folder / "records", build={"splits": splits}
+    )
+    full, part = experiment.databases
+    part = part.model_copy(update={"values": {"sides": ["left", "right"]}})
+    experiment = experiment.model_copy(update={"databases": [full, part]})
+    if policy == "warn":
+        build_records(experiment)
+        assert "'bone'" in caplog.text
+        assert "full/f2, full/f3" in caplog.text
+        return
+    with pytest.raises(InputError) as caught:
+        build_records(experiment)
+    (fault,) = caught.value.faults
+    assert "label 'bone'" in fault
+    assert "full/f2, full/f3" in fault
+    assert "untrained_labels: warn" in fault
+
+
+def test_a_label_that_no_test_case_contains_is_told(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_bone(folder, "full", "f3")
+    build_records(tiny_experiment(folder, folder / "records"))
+    assert "label 'bone': no test case contains it" in caplog.text

@@ -138,3 +138,19 @@ def test_mean_of_nothing_is_nan_with_n_zero() -> None:
     assert math.isnan(mean)
     assert n == 0
     assert summarise([]).n == 0
+
+
+def test_a_declared_label_without_a_case_has_n_0() -> None:
+    summary = summarise(
+        [row("1", "cord", 0.8), row("1", "left+right", 0.6)],
+        ["cord", "left", "right", "jaw"],
+    )
+    jaw = summary.label("jaw")
+    assert jaw is not None
+    assert (jaw.n, jaw.cases, jaw.dice != jaw.dice) == (0, 0, True)
+    assert [label.label for label in summary.labels] == [
+        "cord",
+        "left+right",
+        "jaw",
+    ]
+    assert (summary.n, summary.dice) == (2, pytest.approx(0.7))

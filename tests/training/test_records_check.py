@@ -13,6 +13,7 @@ from tiny_records import SPLITS, tiny_experiment, write_databases
 from tfpartial.config import Experiment
 from tfpartial.errors import InputError
 from tfpartial.records.store import RecordStore
+from tfpartial.training import records_check
 from tfpartial.training.records_check import check_records
 from tfrecords_builder.build import build_records
 
@@ -125,3 +126,22 @@ def test_absent_splits_file_is_said(
     with caplog.at_level(logging.WARNING):
         check(folder, {"splits": {"file": "/away/splits.json"}})
     assert "used unchecked" in caplog.text
+
+
+def test_a_label_that_no_training_case_contains(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    original = records_check.read_cases_file
+
+    def without_trained_bone(home: Path) -> dict[str, Any]:
+        document = original(home)
+        for case in document["cases"]:
+            if case["split"] == "train":
+                case["source_value_counts"][1] = 0
+        return document
+
+    monkeypatch.setattr(records_check, "read_cases_file", without_trained_bone)
+    with pytest.raises(InputError, match=r"label 'bone'.*full/f2, full/f3"):
+        check(folder, {})
+    check(folder, {"splits": {"untrained_labels": "warn"}})
+    assert "label 'bone'" in caplog.text

@@ -66,6 +66,11 @@ class Splits(Declared):
         description="regular expression whose first group is the patient id "
         "of a case id; default: every case is one patient",
     )
+    untrained_labels: Literal["error", "warn"] = Field(
+        "error",
+        description="what a label is that validation or test cases contain "
+        "and no training case",
+    )
     seed: int = 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tfpartial.evaluation.scores import Score
+from tfpartial.metrics.groups import JOINER
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,10 @@ class Summary:
         return next((s for s in self.labels if s.label == name), None)
 
 
-def summarise(scores: Iterable[Score]) -> Summary:
+def summarise(scores: Iterable[Score], declared: Sequence[str] = ()) -> Summary:
     """Return the means of scores: per label over cases, then over labels.
+
+    A declared label without a row, alone or in a group, follows with n = 0.
 
     Formula:
         mean over labels l of (mean over the counted cases of l)
@@ -95,7 +98,11 @@ def summarise(scores: Iterable[Score]) -> Summary:
     for score in scores:
         by_label.setdefault(score.label, []).append(score)
         cases.add((score.database, score.case))
-    labels = tuple(_summarise_label(rows) for rows in by_label.values())
+    covered = {name for label in by_label for name in label.split(JOINER)}
+    labels = (
+        *(_summarise_label(label, rows) for label, rows in by_label.items()),
+        *(_summarise_label(n, []) for n in declared if n not in covered),
+    )
     dice, n = finite_mean(s.dice for s in labels)
     nsd, _ = finite_mean(s.nsd for s in labels)
     hd95, hd95_n = finite_mean(s.hd95_mm for s in labels)
@@ -113,7 +120,7 @@ def finite_mean(values: Iterable[float]) -> tuple[float, int]:
     return math.fsum(finite) / len(finite), len(finite)
 
 
-def _summarise_label(rows: Sequence[Score]) -> LabelSummary:
+def _summarise_label(label: str, rows: Sequence[Score]) -> LabelSummary:
     def mean(value: Callable[[Score], float]) -> tuple[float, int]:
         return finite_mean(value(row) for row in rows)
 
@@ -121,8 +128,8 @@ def _summarise_label(rows: Sequence[Score]) -> LabelSummary:
     hd95, hd95_n = mean(lambda row: row.hd95_mm)
     wrong = [row for row in rows if row.false_positive]
     return LabelSummary(
-        label=rows[0].label,
-        grouped=rows[0].grouped,
+        label=label,
+        grouped=any(row.grouped for row in rows),
         cases=len(rows),
         n=n,
         dice=dice,

@@ -74,11 +74,18 @@ class EvaluationTable:
         return tuple(dict.fromkeys(score.database for score in self.scores))
 
     def summary(self, database: str | None = None) -> Summary:
-        """Return the means of one database, or over all cases together."""
+        """Return the means of one database, or over all cases together.
+
+        Over all, labels that no case of the split annotates have n = 0.
+        """
+        names = self.provenance.get("labels", ()) if database is None else ()
         return summarise(
-            score
-            for score in self.scores
-            if database is None or score.database == database
+            (
+                score
+                for score in self.scores
+                if database is None or score.database == database
+            ),
+            names[1:],  # not background
         )
 
 

@@ -24,6 +24,7 @@ from tfpartial.errors import Faults, InputError, join_names
 from tfpartial.labels import LabelSpace
 from tfpartial.records.cases_file import read_cases_file
 from tfpartial.records.store import RecordStore
+from tfpartial.records.taught_labels import untrained_labels
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,14 @@ def check_records(
         except InputError as error:
             for fault in error.faults:
                 faults.add(f"{fault} Then build the records again.")
+        untrained = untrained_labels(
+            read_cases_file(store.folder) for store in stores.values()
+        )
+        for fault in untrained:
+            if experiment.build.splits.untrained_labels == "error":
+                faults.add(fault)
+            else:
+                log.warning("%s", fault)
         for name, found in differences.items():
             if found:
                 faults.add(
