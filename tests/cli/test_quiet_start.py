@@ -22,7 +22,7 @@ SHRUNKEN = [
 # log messages before absl::...", "2026-01-01 00:00:00.00: I tensorflow/...".
 LINES = re.compile(
     r"^[IWEF]\d{4} |absl|oneDNN|cuInit|cudart|cpu_feature_guard|"
-    r"tensorflow/|rebuild TensorFlow",
+    r"tensorflow/|rebuild TensorFlow|MirroredStrategy",
     re.MULTILINE,
 )
 

@@ -137,6 +137,13 @@ def test_a_mirror_is_composed_into_the_affine():
     np.testing.assert_allclose(one[::-1], other, atol=INTERPOLATION)
 
 
+def test_what_is_mirrored_is_told_by_the_determinant():
+    """Not by one axis: a turn by 180 degrees mirrors nothing."""
+    turned, front_is_back = np.diag([-1.0, -1, 1]), np.diag([1.0, -1, 1])
+    assert not is_mirrored(tf.constant(turned))
+    assert is_mirrored(tf.constant(front_is_back))
+
+
 def test_mirror_share():
     options = Augmentation({"mirror_probability": 0.3, "scale_range": 0.2})
     flags = [

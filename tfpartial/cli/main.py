@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     logging.getLogger("absl").setLevel(logging.ERROR)
     arguments = parse_arguments(argv)
+    if not arguments.verbose:  # "Using MirroredStrategy with devices ..."
+        logging.getLogger("tensorflow").setLevel(logging.WARNING)
     try:
         _check_system()
         arguments.run(arguments)
