@@ -32,7 +32,7 @@ from tfpartial.records.schema import TFDS_VERSION
 from tfpartial.records.taught_labels import untested_labels, untrained_labels
 from tfrecords_builder.build_plan import BuildPlan, make_plans, scan_jobs
 from tfrecords_builder.duplicates import check_duplicates
-from tfrecords_builder.grid_notes import grid_warnings
+from tfrecords_builder.grid_notes import grid_warnings, tilt_lines
 from tfrecords_builder.manifest import write_manifest
 from tfrecords_builder.records_folder import open_records_folder, write_log
 from tfrecords_builder.scan_cache import (
@@ -76,6 +76,8 @@ def build_records(
             describe_database(plan, targets, experiment)
             for plan, targets in zip(stale, files, strict=True)
         ]
+        for line in (line for each in new for line in tilt_lines(each)):
+            log.info("%s", line)
         _check_labels(stale, new, experiment)
         documents = [*new, *_declared_elsewhere(experiment, stale)]
         warnings = check_duplicates(

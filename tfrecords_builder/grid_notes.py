@@ -9,7 +9,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfpartial.errors import join_names
+from tfpartial.scans.orientation import tilt_line
 from tfpartial.scans.volume import SAME_GRID_MM
+
+
+def tilt_lines(declared: Mapping[str, Any]) -> list[str]:
+    """Return a line per scan whose voxel axes are not at right angles.
+
+    Args:
+        declared: of `describe_database`.
+    """
+    return [
+        tilt_line(f"{declared['database']}/{c['case']}", c["shear_degrees"])
+        for c in declared["cases"]
+        if c["shear_degrees"]
+    ]
 
 
 def grid_warnings(declared: Mapping[str, Any]) -> list[str]:

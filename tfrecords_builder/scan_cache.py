@@ -31,6 +31,7 @@ from tfpartial.scans import (
     preprocess,
     resample_labels,
 )
+from tfpartial.scans.orientation import shear_degrees
 
 HISTOGRAM_LOWEST_HU = -1024
 HISTOGRAM_BINS = 4096  # of 1 HU; voxels beyond count in the outermost bins
@@ -125,6 +126,7 @@ def _preprocessed(job: ScanJob) -> dict[str, Any]:
         "source_value_counts": native,
         # With the turned affine a prone copy equals its supine original.
         "exact_hash": exact_hash(Volume(image.array, result.turned_affine)),
+        "shear_degrees": np.float64(shear_degrees(image.affine)),
         "grid_off_mm": np.float64(faults.noted.get(GRID_OFF, 0.0)),
         "compressed_bytes": compressed_bytes(result.hu, labels),
         **hu_statistics(result.hu, labels, job.num_values),

@@ -86,6 +86,7 @@ def _case_entry(
         "source_value_counts": scan["source_value_counts"].tolist(),
         "fingerprint": plan.case_fingerprints[number],
         "exact_hash": str(scan["exact_hash"]),
+        "shear_degrees": float(scan["shear_degrees"]),
         "grid_off_mm": float(scan["grid_off_mm"]),
     }
 

@@ -268,3 +268,22 @@ def test_a_pool_of_processes_gives_the_same_table(
         experiment_of(root, workers=2), root / "predictions"
     )
     assert repr(pooled.scores) == repr(serial.scores)
+
+
+def test_a_tilted_scan_is_scored_in_space(root: Path) -> None:
+    """At 45 degrees neighbours are further apart, voxels are not larger."""
+    tilted = AFFINE.copy()
+    tilted[1, 2] = tilted[2, 2]
+    organs = np.zeros(SHAPE, np.uint8)
+    organs[:, :, 2:5] = CORD
+    for affine in (AFFINE, tilted):
+        write(root / "full/a/ct.nii.gz", np.zeros(SHAPE, np.int16), affine)
+        write(root / "full/a/labels.nii.gz", organs, affine)
+        write(root / "predictions/full/a.nii.gz", organs, affine)
+        table = evaluate_predictions(
+            experiment_of(root), root / "predictions", databases=["full"]
+        )
+        (row,) = [s for s in table.scores if (s.case, s.label) == ("a", "cord")]
+        assert row.reference_ml == pytest.approx(
+            organs.astype(bool).sum() * np.prod(np.diag(AFFINE)[:3]) / 1000
+        )

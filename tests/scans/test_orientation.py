@@ -7,7 +7,12 @@ import pytest
 
 from tfpartial.errors import InputError
 from tfpartial.scans import Grid, turn_prone
-from tfpartial.scans.orientation import closest_to_ras, split_affine
+from tfpartial.scans.orientation import (
+    closest_to_ras,
+    invert_directions,
+    shear_degrees,
+    split_affine,
+)
 
 
 def _rotation_z(degrees):
@@ -46,17 +51,25 @@ def test_header_noise_becomes_exactly_axis_aligned():
     assert (directions == np.diag([-1.0, 1, 1])).all()
 
 
-def test_slight_shear_is_orthonormalised():
+def test_shear_is_kept_and_the_rounding_of_a_header_is_not():
     sheared = np.eye(3)
-    sheared[0, 1] = 1e-3
+    sheared[0, 1] = 1e-6
     directions, _ = split_affine(_affine(sheared))
     np.testing.assert_allclose(directions.T @ directions, np.eye(3), atol=1e-12)
+    assert shear_degrees(_affine(sheared)) == 0
+    for tilt in (5e-3, 0.3):
+        sheared[0, 1] = tilt
+        directions, spacing = split_affine(_affine(2 * sheared))
+        np.testing.assert_allclose(directions * spacing, 2 * sheared)
+        found = np.radians(shear_degrees(_affine(sheared)))
+        assert found == pytest.approx(np.arctan(tilt))
+        inverse = invert_directions(directions)
+        np.testing.assert_allclose(inverse @ directions, np.eye(3), atol=1e-12)
 
 
 @pytest.mark.parametrize(
     ("matrix", "words"),
     [
-        ([[1, 0.1, 0], [0, 1, 0], [0, 0, 1]], "a.nii.*sheared.*gantry"),
         ([[1, 1, 0], [1, 1, 0], [0, 0, 1]], "a.nii.*invertible"),
         ([[1, 0, 0], [0, np.nan, 0], [0, 0, 1]], "a.nii.*finite"),
         ([[1, 0, 0], [0, 0, 0], [0, 0, 1]], "a.nii.*spacings"),

@@ -29,6 +29,12 @@ def _rotation(degrees, axis):
     return matrix
 
 
+def _tilt(degrees):
+    matrix = np.eye(3)
+    matrix[1, 2] = np.tan(np.radians(degrees))
+    return matrix
+
+
 def _affine(matrix, origin=(0.0, 0.0, 0.0)):
     affine = np.eye(4)
     affine[:3, :3] = matrix
@@ -76,21 +82,24 @@ def _twin(array, affine, grid, fill, linear):
     return result
 
 
-def _random_scan(seed, degrees=0.0):
+def _random_scan(seed, degrees=0.0, tilt=0.0):
     rng = np.random.default_rng(seed)
     shape = tuple(rng.integers(4, 9, 3))
     axes = list(_orientations())[rng.integers(48)]
     matrix = axes * rng.uniform(0.7, 3, 3)
     affine = _affine(
-        _rotation(degrees, seed % 3) @ matrix, rng.normal(0, 50, 3)
+        _rotation(degrees, seed % 3) @ _tilt(tilt) @ matrix,
+        rng.normal(0, 50, 3),
     )
     return rng, shape, affine
 
 
-@pytest.mark.parametrize("degrees", [0.0, 10.0, 35.0])
+@pytest.mark.parametrize(
+    ("degrees", "tilt"), [(0, 0), (10, 0), (35, 0), (0, 15), (10, 8), (0, 0.3)]
+)
 @pytest.mark.parametrize("seed", range(4))
-def test_linear_equals_its_slow_twin(seed, degrees):
-    rng, shape, affine = _random_scan(seed, degrees)
+def test_linear_equals_its_slow_twin(seed, degrees, tilt):
+    rng, shape, affine = _random_scan(seed, degrees, tilt)
     array = rng.integers(-1000, 1000, shape).astype(np.int16)
     grid = canonical_grid(shape, affine, tuple(rng.uniform(0.8, 3, 3)))
     found = resample_image(Volume(array, affine), grid, fill=-1000)
@@ -101,10 +110,12 @@ def test_linear_equals_its_slow_twin(seed, degrees):
     )
 
 
-@pytest.mark.parametrize("degrees", [0.0, 10.0, 35.0])
+@pytest.mark.parametrize(
+    ("degrees", "tilt"), [(0, 0), (10, 0), (35, 0), (0, 15), (10, 8), (0, 0.3)]
+)
 @pytest.mark.parametrize("seed", range(4))
-def test_nearest_equals_its_slow_twin(seed, degrees):
-    rng, shape, affine = _random_scan(seed, degrees)
+def test_nearest_equals_its_slow_twin(seed, degrees, tilt):
+    rng, shape, affine = _random_scan(seed, degrees, tilt)
     array = rng.integers(0, 200, shape).astype(np.uint8)
     grid = canonical_grid(shape, affine, tuple(rng.uniform(0.8, 3, 3)))
     found = resample_labels(Volume(array, affine), grid, fill=255)
@@ -112,8 +123,9 @@ def test_nearest_equals_its_slow_twin(seed, degrees):
     np.testing.assert_array_equal(found, _twin(array, affine, grid, 255, False))
 
 
-def test_restoring_equals_its_slow_twin():
-    rng, shape, affine = _random_scan(5, 20.0)
+@pytest.mark.parametrize("tilt", [0, 15])
+def test_restoring_equals_its_slow_twin(tilt):
+    rng, shape, affine = _random_scan(5, 20.0, tilt)
     grid = canonical_grid(shape, affine, (1.1, 1.3, 1.7))
     labels = rng.integers(0, 9, grid.shape).astype(np.int32)
     found = restore_labels(labels, grid, shape, affine)

@@ -30,11 +30,13 @@ from tfpartial.evaluation.predictions import (
     leftover_warnings,
     read_prediction,
 )
+from tfpartial.evaluation.right_angles import at_right_angles
 from tfpartial.evaluation.scores import Score, score_case
 from tfpartial.evaluation.table import EvaluationTable, write_evaluation
 from tfpartial.labels import LabelSpace
 from tfpartial.metrics.groups import structures_of
 from tfpartial.process_pool import run_in_order
+from tfpartial.scans import Volume
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +134,11 @@ def score_job(job: ScoreJob) -> tuple[list[Score], tuple[str, ...]]:
         image, stored = read_case(job.case, job.database, job.space)
         prediction = None
         if job.prediction is not None:
-            prediction = read_prediction(
+            predicted = read_prediction(
                 job.prediction, image, job.case.source.name, job.space
             )
+            prediction = at_right_angles(Volume(predicted, image.affine)).array
+        stored = at_right_angles(stored)
     except InputError as error:
         return [], error.faults
     sets = stored_values(job.database, job.space).sets

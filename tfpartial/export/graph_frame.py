@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from tfpartial.scans.orientation import (
     ALIGNED_TOLERANCE,
-    SHEAR_TOLERANCE,
+    MIN_STRETCH,
+    RIGHT_ANGLE_TOLERANCE,
     SPACING_LIMITS_MM,
 )
 from tfpartial.scans.resample import OVERHANG_VOXELS, TIE_VOXELS
@@ -59,16 +60,30 @@ def split_affine(affine: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         usable, spacing, "affine: expected finite numbers, spacings in mm"
     )
     directions = columns / spacing
-    _, left, right = tf.linalg.svd(directions)
+    stretch, left, right = tf.linalg.svd(directions)
     nearest = tf.matmul(left, right, transpose_b=True)
     nearest = only_if(
-        tf.reduce_max(tf.abs(directions - nearest)) <= SHEAR_TOLERANCE,
+        stretch[-1] >= MIN_STRETCH,
         nearest,
-        "affine: expected voxel axes at right angles, found shear",
+        "affine: expected an invertible one",
     )
     rounded = tf.round(nearest)
     aligned = tf.reduce_max(tf.abs(nearest - rounded)) < ALIGNED_TOLERANCE
-    return tf.where(aligned, rounded, nearest), tf.round(spacing * 1e9) / 1e9
+    clean = tf.where(aligned, rounded, nearest)
+    sheared = tf.reduce_max(tf.abs(directions - nearest)) > ALIGNED_TOLERANCE
+    kept = tf.where(sheared, directions, clean)
+    return kept, tf.round(spacing * 1e9) / 1e9
+
+
+def invert_directions(directions: tf.Tensor) -> tf.Tensor:
+    """Return the inverse of directions: `volumes.invert_directions`."""
+    product = tf.matmul(directions, directions, transpose_a=True)
+    off = tf.reduce_max(tf.abs(product - tf.eye(3, dtype=product.dtype)))
+    return tf.where(
+        off < RIGHT_ANGLE_TOLERANCE,
+        tf.transpose(directions),
+        tf.linalg.inv(directions),
+    )
 
 
 def frame_of(
@@ -78,7 +93,7 @@ def frame_of(
 
     Formula:
         n = max(1, ceil(|D diag(own)| @ shape / spacing - 0.01))
-        scan index = middle + D^T (spacing/own) (canonical index - middle)
+        scan index = middle + D^-1 (spacing/own) (canonical index - middle)
 
     Args:
         shape: (3,) int32 of the scan.
@@ -107,7 +122,7 @@ def frame_of(
         (count - 1) / 2,
         (tf.cast(source, count.dtype) - 1) / 2,
     )
-    matrix = tf.transpose(directions) * (spacing[None, :] / own[:, None])
+    matrix = invert_directions(directions) * (spacing[None, :] / own[:, None])
     back = directions * (own[None, :] / spacing[:, None])
     return Frame(
         order,

@@ -41,6 +41,7 @@ from tfpartial.scans.formats import (
     stem,
     write_probabilities,
 )
+from tfpartial.scans.orientation import shear_degrees, tilt_line
 from tfpartial.types import Shape3
 
 log = logging.getLogger(__name__)
@@ -304,6 +305,9 @@ def _segment(
     options: Predict,
 ) -> list[Path]:
     """Segment one scan; write what was asked for; return the files."""
+    degrees = shear_degrees(volume.affine, job.source.name)
+    if degrees:
+        log.info("%s", tilt_line(job.source.name, degrees))
     labels, probabilities = predict_scan(
         network,
         volume,

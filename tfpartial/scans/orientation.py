@@ -14,21 +14,26 @@ import numpy as np
 from tfpartial.errors import InputError
 from tfpartial.scans.volume import Grid
 
-SHEAR_TOLERANCE = 1e-3
 # Below this, a direction cosine is the rounding of a header, not an angle:
 # 1e-5 over 500 mm is 5 micrometres.
 ALIGNED_TOLERANCE = 1e-5
+# Of directions at right angles, after rounding was removed.
+RIGHT_ANGLE_TOLERANCE = 1e-9
+# Axes flatter than this span no volume: the smallest stretch of unit axes.
+MIN_STRETCH = 1e-3
 SPACING_LIMITS_MM = (1e-3, 1e3)
 
 
 def split_affine(
     affine: np.ndarray, name: str = "the scan"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the orthonormal directions and the spacing of an affine.
+    """Return the directions and the spacing of an affine.
 
-    Float noise is removed: the directions become the nearest rotation or
-    reflection (polar decomposition), and exactly axis aligned within 1e-5, so
-    that two stored copies of one scan give the same numbers.
+    Float noise is removed, so that two stored copies of one scan give the
+    same numbers: directions that miss right angles by less than 1e-5 become
+    the nearest rotation or reflection (polar decomposition), and exactly axis
+    aligned within 1e-5. Directions of a sheared affine (a tilted gantry) are
+    kept as they are.
 
     Formula:
         affine[:3, :3] = directions @ diag(spacing)
@@ -38,11 +43,12 @@ def split_affine(
         name: what the message calls the scan, usually its path.
 
     Returns:
-        directions (3, 3) float64, columns are the voxel axes; spacing (3,) mm.
+        directions (3, 3) float64, columns are the voxel axes, of length 1;
+        spacing (3,) mm.
 
     Raises:
-        InputError: not finite, singular, sheared by more than 1e-3, or a
-            spacing outside 0.001 .. 1000 mm.
+        InputError: not finite, singular, or a spacing outside 0.001 .. 1000
+            mm.
     """
     matrix = np.asarray(affine, np.float64)[:3]
     found = f"found {matrix.round(4).tolist()}"
@@ -62,21 +68,61 @@ def split_affine(
     directions = matrix[:, :3] / spacing
     left, stretch, right = np.linalg.svd(directions)
     nearest = left @ right
-    if stretch[-1] < 1e-3:
+    if stretch[-1] < MIN_STRETCH:
         raise InputError(
             f"{name}: expected an invertible affine, {found}. Write the header "
             "again from the original scan."
         )
-    if np.abs(directions - nearest).max() > SHEAR_TOLERANCE:
-        raise InputError(
-            f"{name}: expected voxel axes at right angles, found a sheared "
-            f"affine {matrix.round(4).tolist()} (gantry tilt?). Resample the "
-            "scan to a rectangular grid first."
-        )
+    if np.abs(directions - nearest).max() > ALIGNED_TOLERANCE:
+        return directions, spacing.round(9)
     rounded = nearest.round()
     if np.abs(nearest - rounded).max() < ALIGNED_TOLERANCE:
         nearest = rounded
     return nearest, spacing.round(9)
+
+
+def invert_directions(directions: np.ndarray) -> np.ndarray:
+    """Return the inverse of directions (`split_affine`).
+
+    Where they are at right angles it is their transpose, to the last bit.
+    """
+    off = np.abs(directions.T @ directions - np.eye(3)).max()
+    if off < RIGHT_ANGLE_TOLERANCE:
+        return directions.T
+    return np.linalg.inv(directions)
+
+
+def shear_degrees(affine: np.ndarray, name: str = "the scan") -> float:
+    """Return by how much two voxel axes miss a right angle at most.
+
+    Args:
+        affine: (4, 4), voxel -> RAS+ mm.
+        name: what the message calls the scan, usually its path.
+
+    Returns:
+        degrees; 0 where it is the rounding of a header.
+
+    Raises:
+        InputError: as `split_affine`.
+    """
+    directions, _ = split_affine(affine, name)
+    cosine = np.abs(directions.T @ directions - np.eye(3)).max()
+    if cosine < RIGHT_ANGLE_TOLERANCE:
+        return 0.0
+    return float(np.degrees(np.arcsin(min(cosine, 1.0))))
+
+
+def tilt_line(name: str, degrees: float) -> str:
+    """Return what is told of a scan that is resampled from a sheared grid.
+
+    Args:
+        name: what messages call the scan.
+        degrees: of `shear_degrees`.
+    """
+    return (
+        f"{name}: voxel axes are {degrees:.3g} degrees off right angles "
+        "(gantry tilt): resampled from the tilted grid, labels go back onto it"
+    )
 
 
 def turn_prone(affine: np.ndarray) -> np.ndarray:

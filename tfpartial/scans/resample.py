@@ -13,7 +13,11 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
 from tfpartial.errors import InputError
-from tfpartial.scans.orientation import closest_to_ras, split_affine
+from tfpartial.scans.orientation import (
+    closest_to_ras,
+    invert_directions,
+    split_affine,
+)
 from tfpartial.scans.volume import Grid, Volume
 
 MAX_VOXELS = 2**30
@@ -184,9 +188,9 @@ def index_map(source: Grid, target: Grid) -> tuple[np.ndarray, np.ndarray]:
     """
     from_directions, from_mm = split_affine(source.affine)
     to_directions, to_mm = split_affine(target.affine)
-    rotation = from_directions.T @ to_directions
-    matrix = rotation * (to_mm[None, :] / from_mm[:, None])
-    apart = from_directions.T @ (_centre_mm(target) - _centre_mm(source))
+    inverse = invert_directions(from_directions)
+    matrix = (inverse @ to_directions) * (to_mm[None, :] / from_mm[:, None])
+    apart = inverse @ (_centre_mm(target) - _centre_mm(source))
     apart /= from_mm
     apart[np.abs(apart) < CONCENTRIC_VOXELS] = 0.0
     source_middle = (np.asarray(source.shape, np.float64) - 1) / 2

@@ -14,6 +14,7 @@ import nibabel
 import numpy as np
 
 from tfpartial.errors import InputError
+from tfpartial.scans.orientation import shear_degrees
 from tfpartial.scans.volume import (
     SAME_GRID_VOXELS,
     Header,
@@ -61,10 +62,13 @@ def stored_forms(header: nibabel.Nifti1Header) -> Forms:
 
 
 def forms_of(affine: np.ndarray) -> Forms:
-    """Return both forms, with code 1, of voxels that have no header yet."""
+    """Return both forms, with code 1, of voxels that have no header yet.
+
+    A qform cannot hold shear: it is left out there.
+    """
     header = nibabel.Nifti1Header()
     header.set_sform(affine, code=1)
-    header.set_qform(affine, code=1)
+    header.set_qform(affine, code=int(shear_degrees(affine) == 0))
     return stored_forms(header)
 
 
@@ -121,9 +125,20 @@ def check_forms_agree(
             f"{path}: expected sform and qform to say the same, found voxels "
             f"up to {off:.4g} mm apart: the {header.decided_by} is "
             f"{affine[:3].round(4).tolist()}, the {name} "
-            f"{other[:3].round(4).tolist()}. Programs differ in which they "
-            "follow, even left and right may be exchanged. Find out which is "
-            "right (look where the annotations lie), then declare `affine: "
-            "sform` or `affine: qform` in the database, predict.affine for "
-            "`predict`; or write the header again."
+            f"{other[:3].round(4).tolist()}.{_about_tilt(affine)} "
+            "Programs differ in which they follow, even left and right may be "
+            "exchanged. Find out which is right (look where the "
+            "annotations lie), then declare `affine: sform` or `affine: "
+            "qform` in the database, predict.affine for `predict`; or write "
+            "the header again."
         )
+
+
+def _about_tilt(affine: np.ndarray) -> str:
+    degrees = shear_degrees(affine)
+    if not degrees:
+        return ""
+    return (
+        f" The first has voxel axes {degrees:.3g} degrees off right angles "
+        "(gantry tilt), which no qform can hold."
+    )
