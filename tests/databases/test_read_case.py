@@ -1,5 +1,6 @@
 """Stored codes of a case, voxel by voxel, and every fault of its voxels."""
 
+import gzip
 import pickle
 
 import nibabel as nib
@@ -290,3 +291,20 @@ def test_the_declared_form_of_a_header_is_read(scan):
         image, stored = read_first(declare(scan, affine=form, **fields))
         np.testing.assert_allclose(image.affine, affine)
         np.testing.assert_allclose(stored.affine, affine)
+
+
+def test_files_without_a_form_need_a_stated_orientation(scan):
+    save_map(scan, 0, 1, 0, 0, 0)
+    for name in ("ct", "labels"):
+        path = scan / "a" / f"{name}.nii.gz"
+        raw = bytearray(gzip.decompress(path.read_bytes()))
+        raw[252:256] = bytes(4)
+        path.write_bytes(gzip.compress(bytes(raw)))
+    fields = {"layout": "label_map_folder", "values": {1: "liver"}}
+    assert "orientation" in faults_of(declare(scan, **fields))[0]
+    image, stored = read_first(declare(scan, orientation="LPI", **fields))
+    assert image.affine.diagonal().tolist() == [-2, -2, -3, 1]
+    assert stored.array.sum() == 1
+    for letters in ("LAX", "LRS", "LA", "las"):
+        with pytest.raises(ValueError, match=f"such as 'LAS'.*{letters}"):
+            declare(scan, orientation=letters, **fields)

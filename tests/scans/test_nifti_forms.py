@@ -151,3 +151,40 @@ def test_a_mask_that_follows_the_other_form_is_told_so(tmp_path):
     path = save(tmp_path / "m.nii", (MIRRORED, 1), (AFFINE, 1), values=ones)
     with pytest.raises(InputError, match=r"qform of m\.nii would fit"):
         check_same_grid(image, read_labels(path, declared), "ct.nii", "m.nii")
+
+
+@pytest.mark.parametrize(
+    ("letters", "diagonal"), [("LAS", (-1.5, 1.5, 3)), ("RPI", (1.5, -1.5, -3))]
+)
+def test_files_without_a_form_follow_the_stated_orientation(
+    tmp_path, letters, diagonal
+):
+    path = save(tmp_path / "a.nii", (AFFINE, 1), (AFFINE, 1))
+    raw = bytearray(path.read_bytes())
+    raw[252:256] = bytes(4)  # nibabel itself would not write both codes as 0
+    path.write_bytes(bytes(raw))
+    with pytest.raises(InputError, match=r"a\.nii.*`orientation`.*LAS"):
+        read_image(path)
+    stated = Placement(orientation=letters)
+    scan = read_image(path, stated)
+    assert (scan.affine == np.diag([*diagonal, 1])).all()
+    labels = Volume(np.ones(scan.shape, np.uint8), scan.affine, scan.header)
+    write_volume(tmp_path / "labels.nii", labels)
+    assert fields_of(tmp_path / "labels.nii") == fields_of(path)
+    assert (read_labels(tmp_path / "labels.nii", stated).array == 1).all()
+
+
+def test_axes_are_stated_in_any_order(tmp_path):
+    path = save(tmp_path / "a.nii", (AFFINE, 0), (AFFINE, 1))
+    raw = bytearray(path.read_bytes())
+    raw[252:256] = bytes(4)
+    path.write_bytes(bytes(raw))
+    affine = read_image(path, Placement(orientation="PIR")).affine
+    right = [[0, 0, 3, 0], [-1.5, 0, 0, 0], [0, -1.5, 0, 0], [0, 0, 0, 1]]
+    assert affine.tolist() == right
+
+
+def test_a_stated_orientation_leaves_forms_alone(tmp_path):
+    path = save(tmp_path / "a.nii", (AFFINE, 1), (AFFINE, 1))
+    stated = Placement(orientation="RPI")
+    assert (read_image(path, stated).affine == AFFINE).all()

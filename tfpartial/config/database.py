@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from tfpartial.config.base import Declared, InnerPath, PathText
 from tfpartial.types import AffineForm
@@ -14,6 +14,20 @@ IGNORE = "ignore"
 MAX_VALUES = 1024
 MAX_CASES = 20_000
 Position = Literal["supine", "prone"]
+
+
+def _names_three_axes(letters: str) -> str:
+    """Refuse all but one letter of each pair R L, A P, S I."""
+    axes = sorted("RLAPSI".find(letter) // 2 for letter in letters)
+    if axes != [0, 1, 2]:
+        raise ValueError(
+            f"expected one letter of each pair RL, AP and SI, such as 'LAS', "
+            f"found '{letters[:20]}'"
+        )
+    return letters
+
+
+Orientation = Annotated[str, AfterValidator(_names_three_axes)]
 AbsentMask = Literal["error", "not_annotated", "empty"]
 Others = Literal["background", "ignore", "not_annotated"]
 
@@ -89,6 +103,12 @@ class Database(Declared):
         None,
         description="which form of a NIfTI header decides where both are "
         "there and disagree; default: such a file is refused",
+    )
+    orientation: Orientation | None = Field(
+        None,
+        description="where the voxel axes of NIfTI files point whose sform "
+        "and qform code are 0, such as LAS (left, anterior, head); default: "
+        "such files are refused",
     )
     grid_tolerance_mm: float | None = Field(
         None,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from tfpartial.config.base import Declared, Name, PathText, Seed
-from tfpartial.config.database import Database
+from tfpartial.config.database import Database, Orientation
 from tfpartial.config.network import Network
 from tfpartial.config.optimizer import AdamW, AnyOptimizer
 from tfpartial.labels import MAX_LABELS, Balance, Supervision
@@ -205,6 +205,11 @@ class Predict(Declared):
         None,
         description="which form of a NIfTI header decides where sform and "
         "qform disagree (`--inputs`); default: such a scan is refused",
+    )
+    orientation: Orientation | None = Field(
+        None,
+        description="where the voxel axes of scans point whose sform and "
+        "qform code are 0 (`--inputs`), such as LAS",
     )
 
 

@@ -169,6 +169,7 @@ def placement_of(database: Database) -> Placement:
     return Placement(
         affine=database.affine,
         grid_tolerance_mm=database.grid_tolerance_mm,
+        orientation=database.orientation,
     )
 
 

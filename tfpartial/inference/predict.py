@@ -178,7 +178,7 @@ def predict_files(
     """
     paths = find_input_files(inputs)
     options = options or run.experiment.predict
-    placement = Placement(affine=options.affine)
+    placement = Placement(options.affine, orientation=options.orientation)
     out_dir = Path(out_dir)
     jobs = [
         SegmentJob(

@@ -73,7 +73,10 @@ class TrainedRun(LoadedRun):
             ValueError: an array without an affine, or a file with one.
         """
         if isinstance(scan, (str, Path)) and affine is None:
-            placement = Placement(affine=self.experiment.predict.affine)
+            options = self.experiment.predict
+            placement = Placement(
+                options.affine, orientation=options.orientation
+            )
             volume = read_image(scan, placement)
         elif isinstance(scan, np.ndarray) and affine is not None:
             volume = Volume(scan, affine)

@@ -59,10 +59,13 @@ class Placement:
         affine: which form decides where two disagree; None: refuse.
         grid_tolerance_mm: how far voxel centres of a scan and its label map
             may be apart; None: a tenth of the smallest spacing.
+        orientation: where the voxel axes of a file without any orientation
+            point, such as "LAS" (left, anterior, head); None: refuse.
     """
 
     affine: AffineForm | None = None
     grid_tolerance_mm: float | None = None
+    orientation: str | None = None
 
 
 UNDECLARED = Placement()

@@ -95,11 +95,16 @@ def place_of(
             affines["sform"] = np.asarray(checked.get_sform(), np.float64)
         if checked["qform_code"] > 0:
             affines["qform"] = np.asarray(checked.get_qform(), np.float64)
+    if not affines and placement.orientation is not None:
+        affine = _stated_affine(raw, placement.orientation)
+        return affine, Header("orientation", {}, stored_forms(raw), placement)
     if not affines:
         raise InputError(
             f"{path}: expected an sform or a qform, found both codes 0: the "
             "scan has no orientation, left and right are unknown. Convert it "
-            "again from the original (DICOM)."
+            "again from the original (DICOM); or, if you know where its axes "
+            "point, declare `orientation` in the database (such as LAS: left, "
+            "anterior, head), predict.orientation for `predict`."
         )
     name = placement.affine if placement.affine in affines else [*affines][0]
     affine = affines.pop(name)
@@ -142,3 +147,15 @@ def _about_tilt(affine: np.ndarray) -> str:
         f" The first has voxel axes {degrees:.3g} degrees off right angles "
         "(gantry tilt), which no qform can hold."
     )
+
+
+def _stated_affine(raw: nibabel.Nifti1Header, letters: str) -> np.ndarray:
+    """Return axes along the letters, pixdim apart, the first voxel at 0 mm."""
+    affine = np.zeros((4, 4))
+    affine[3, 3] = 1.0
+    for axis, (letter, mm) in enumerate(
+        zip(letters, raw["pixdim"][1:4], strict=True)
+    ):
+        world, against = divmod("RLAPSI".index(letter), 2)
+        affine[world, axis] = -float(mm) if against else float(mm)
+    return affine
