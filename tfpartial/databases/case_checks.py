@@ -18,7 +18,7 @@ from tfpartial.errors import Faults, did_you_mean, join_names
 from tfpartial.files.visible import visible_entries
 from tfpartial.labels import LabelSpace
 from tfpartial.scans.formats import readable_kinds
-from tfpartial.scans.unread_images import image_stem, unread_images
+from tfpartial.scans.formats.unread_images import image_stem, unread_images
 
 SHOWN_STRUCTURES = 5
 

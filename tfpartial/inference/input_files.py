@@ -17,7 +17,7 @@ from tfpartial.scans.formats import (
     readable_kinds,
     stem,
 )
-from tfpartial.scans.unread_images import unread_images
+from tfpartial.scans.formats.unread_images import unread_images
 
 log = logging.getLogger(__name__)
 

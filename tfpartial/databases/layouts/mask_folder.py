@@ -23,7 +23,7 @@ from tfpartial.databases.layouts.base import (
 from tfpartial.databases.sources import MaskFiles, ScanSource
 from tfpartial.errors import Faults
 from tfpartial.scans.formats import stem
-from tfpartial.scans.unread_images import image_stem
+from tfpartial.scans.formats.unread_images import image_stem
 
 
 def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
