@@ -123,6 +123,8 @@ def test_code_from_outside_is_not_imported_without_trust(
         ("import nothing_like_this", "build", "nothing_like_this"),
         ("this is no Python", "build", "SyntaxError"),
         ("1 / 0", "build", "ZeroDivisionError"),
+        ("raise SystemExit(0)", "build", "SystemExit"),
+        ("def build(a: 'OnlyTyped' = 0): ...", "build", "OnlyTyped"),
     ],
 )
 def test_what_is_no_builder_is_said(

@@ -189,7 +189,7 @@ def _import(place: str) -> Builder:
         module = importlib.import_module(module_name)
     except MemoryError:
         raise
-    except Exception as error:  # code from outside may raise anything
+    except (Exception, SystemExit) as error:  # code from outside may do so
         raise InputError(
             f"'network.name': expected a module {module_name} that can be "
             f"imported, found {type(error).__name__}: {error}. Modules are "
@@ -219,9 +219,16 @@ def _annotations(builder: Builder) -> dict[str, Any]:
         if parameter.annotation is not inspect.Parameter.empty
     }
     home = vars(sys.modules[inspect.unwrap(builder).__module__])
-    return get_type_hints(
-        SimpleNamespace(__annotations__=written), home, include_extras=True
-    )
+    try:
+        return get_type_hints(
+            SimpleNamespace(__annotations__=written), home, include_extras=True
+        )
+    except Exception as error:  # a name that only type checkers import
+        raise InputError(
+            f"'network.name': expected types of arguments that can be looked "
+            f"up in {builder.__module__}, found {type(error).__name__}: "
+            f"{error}. Import what they name when the module is imported."
+        ) from error
 
 
 def _value(annotation: Any, value: Any) -> Any:
