@@ -260,7 +260,7 @@ def test_faults_of_msd_files_come_together(msd):
     )
     faults = faults_of(declare(msd, "msd", LIVER_AND_KIDNEYS))
     text = "\n".join(faults)
-    assert "training[1]: case 'a' is listed twice" in text
+    assert f"training[1]: {msd}/imagesTr/a.nii.gz is listed twice" in text
     assert 'training[3]: expected {"image"' in text
     assert "training[4]" in text
     assert "scan not found for 1 case(s)" in text
@@ -659,3 +659,58 @@ def test_scans_and_label_maps_of_other_endings_are_found(maps):
         "ct.nii",
         "labels.nii",
     ]
+
+
+# Lists and counts of real life
+
+
+def test_num_training_and_excluded_cases(nnunet):
+    """Neither a text, nor an excluded case that is gone, is a wrong number."""
+    (nnunet / "imagesTr" / "b_0000.nii.gz").unlink()
+    database = declare(nnunet, "nnunet_raw", LIVER_AND_KIDNEYS, exclude=["b"])
+    for stated in (1, 2, "1", "2"):
+        write_json(nnunet, numTraining=stated)
+        (case,) = find_cases(database, SPACE)
+        assert case.case_id == "a"
+    for stated in (0, 3, "three"):
+        write_json(nnunet, numTraining=stated)
+        assert "'numTraining'" in faults_of(database)[0]
+
+
+def test_scans_of_an_msd_list_may_differ_by_folder(msd):
+    pairs = []
+    for case in ("c0", "c1"):
+        touch(msd / case / "ct.nii.gz")
+        touch(msd / case / "labels.nii.gz")
+        names = f"{case}/ct.nii.gz", f"{case}/labels.nii.gz"
+        pairs.append(dict(zip(("image", "label"), names, strict=True)))
+    write_json(msd, training=pairs)
+    cases = find_cases(declare(msd, "msd", LIVER_AND_KIDNEYS), SPACE)
+    assert [case.case_id for case in cases] == ["c0_ct", "c1_ct"]
+    assert cases[1].source.files["label map"] == [msd / "c1" / "labels.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("key", "meaning"),
+    [
+        ("*", "background"),
+        ("*", "ignore"),
+        ("livr", "background"),
+        ("livr", "ignore"),
+        ("livr", "liver"),
+    ],
+)
+def test_a_key_that_matches_no_mask(masks, key, meaning):
+    values = {"kidneys": ["kidney_l", "kidney_r"], key: meaning}
+    faults = faults_of(
+        declare(
+            masks,
+            "mask_folder",
+            values,
+            absent_mask="empty",
+            others="background",
+        )
+    )
+    (fault,) = faults
+    assert f"values '{key}'" in fault
+    assert ("mean 'liver'" in fault) is (key == "livr")

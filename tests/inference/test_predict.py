@@ -366,3 +366,15 @@ def test_a_changed_qform_is_another_scan(run, scan, tmp_path, segmented):
         nibabel.save(image, tmp_path / "a.nii.gz")
         predict_files([tmp_path / "a.nii.gz"], tmp_path / "out", run)
     assert segmented == ["a.nii.gz", "a.nii.gz"]
+
+
+def test_what_is_wrong_with_a_scan_is_said_once(
+    run, scan, segmented, tmp_path, caplog
+):
+    put(tmp_path / "in", "a.nii.gz", scan)
+    (tmp_path / "in" / "b.nii.gz").write_bytes(b"no scan")
+    with pytest.raises(InputError, match="b.nii.gz") as caught:
+        predict_files([tmp_path / "in"], tmp_path / "out", run)
+    assert segmented == ["a.nii.gz"]
+    assert str(caught.value) not in caplog.text
+    assert "b.nii.gz: left out" in caplog.text

@@ -40,3 +40,18 @@ def test_before_the_first_checkpoint(tmp_path):
     assert f"Remove {tmp_path / 'run'}" in text
     # The advice, followed.
     assert fit(experiment_of(tmp_path, 1e-3, "run2"), "none").is_dir()
+
+
+def test_validation_without_a_case_is_said(tmp_path, caplog):
+    write_databases(tmp_path)
+    experiment = experiment_of(tmp_path, 1e-3)
+    splits = experiment.build.splits.model_copy(
+        update={"file": None, "test_share": 0.0, "validation_share": 0.0}
+    )
+    build = experiment.build.model_copy(update={"splits": splits})
+    validation = experiment.fit.validation.model_copy(update={"max_cases": 2})
+    options = experiment.fit.model_copy(update={"validation": validation})
+    experiment = experiment.model_copy(update={"build": build, "fit": options})
+    build_records(experiment)
+    fit(experiment, "none")
+    assert "fit.validation.max_cases" in caplog.text

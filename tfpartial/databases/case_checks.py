@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tfpartial.config.database import Database
+from tfpartial.config.database import IGNORE, Database
 from tfpartial.databases import layouts
 from tfpartial.databases.layouts.base import Layout
 from tfpartial.databases.sources import SCAN, ScanSource, remedy_for
 from tfpartial.databases.stored_values import StoredValues
 from tfpartial.errors import Faults, did_you_mean, join_names
 from tfpartial.files.visible import visible_entries
-from tfpartial.labels import LabelSpace
+from tfpartial.labels import BACKGROUND, LabelSpace
 from tfpartial.scans.formats import readable_kinds
 from tfpartial.scans.formats.unread_images import image_stem, unread_images
 
@@ -127,6 +127,35 @@ def check_undeclared(
             f"not: {join_names(sorted(undeclared), SHOWN_STRUCTURES)} (such "
             f"as {undeclared[first]}). {remedy_for(first)}"
         )
+
+
+def check_keys(
+    sources: Mapping[str, ScanSource], database: Database, faults: Faults
+) -> None:
+    """Refuse keys of `values` that no case has a mask for.
+
+    Mapped to background or ignore, or with `absent_mask`, a misspelt one would
+    pass.
+    """
+    there = {s for source in sources.values() for s in source.undeclared}
+    nowhere = [
+        key
+        for key in database.values
+        if sources
+        and all(
+            key in source.absent and source.absent[key] is None
+            for source in sources.values()
+        )
+    ]
+    for key in nowhere:
+        meant = did_you_mean(key, sorted(there))
+        # That a label has no mask, others say: absent_mask, and the build.
+        if meant or database.values[key] in (IGNORE, BACKGROUND):
+            faults.add(
+                f"database '{database.name}': values '{key}': expected its "
+                f"mask in some case, found none in any.{meant} Correct the "
+                f"name, or remove it ('others' says what the rest means)."
+            )
 
 
 def annotated_override(database: Database, case_id: str) -> list[str] | None:

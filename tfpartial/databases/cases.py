@@ -18,6 +18,7 @@ from tfpartial.databases.case_checks import (
     check_absent,
     check_fields,
     check_files,
+    check_keys,
     check_undeclared,
 )
 from tfpartial.databases.layouts import layout_of
@@ -86,6 +87,7 @@ def find_cases(
         sources = _find_sources(database, layout, faults)
         check_files(sources, database, faults)
         check_undeclared(sources, database, faults)
+        check_keys(sources, database, faults)
         patients = _patients(sources, patient_pattern, faults)
         if protocol is None:
             faults.raise_if_any()

@@ -264,15 +264,15 @@ def segment_jobs(
     made_by = network_key(run, options)
     network: keras.Model | None = None
 
-    def leave_out(fault: str | InputError) -> None:
+    def leave_out(name: str, fault: str | InputError) -> None:
         faults.add(fault)
-        log.error("%s", fault)
+        log.warning("%s: left out; the reason is said at the end.", name)
 
     for job in tqdm(jobs, desc="segment", unit="scan"):
         try:
             volume = job.source.read_image()
         except InputError as error:
-            leave_out(error)
+            leave_out(job.source.name, error)
             continue
         key = prediction_key(made_by, job, volume)
         if holds(job.stamp, key):
@@ -282,7 +282,8 @@ def segment_jobs(
         try:
             written = _segment(job, volume, network, run, options)
         except InputError as error:
-            leave_out(f"{job.source.name}: not segmented: {error}")
+            name = job.source.name
+            leave_out(name, f"{name}: not segmented: {error}")
         else:
             write_stamp(job.stamp, key, written)
 

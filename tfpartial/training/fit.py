@@ -225,10 +225,18 @@ def _build_observers(
     )
     if worker > 0:
         return [board]
+    scans = read_validation_scans(
+        stores, options.validation.max_cases, options.validation.databases
+    )
+    if options.validation.max_cases and not scans:
+        log.warning(
+            "fit.validation.max_cases: expected up to %d validation scans, "
+            "found none in the records: no whole scan is validated. Choose "
+            "cases by build.splits.validation_cases, or set it to 0.",
+            options.validation.max_cases,
+        )
     validation = WholeScanValidation(
-        read_validation_scans(
-            stores, options.validation.max_cases, options.validation.databases
-        ),
+        scans,
         network_of(experiment, "validation"),
         board,
         run_dir,

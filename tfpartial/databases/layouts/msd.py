@@ -41,7 +41,8 @@ def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
             f"{where}: expected at most {MAX_CASES} entries in 'training', "
             f"found {len(entries)}. Split the database."
         )
-    sources: dict[str, ScanSource] = {}
+    pairs: list[tuple[Path, Path]] = []
+    known: set[Path] = set()
     for position, entry in enumerate(entries):
         pair = _pair(entry, where.parent)
         if pair is None:
@@ -50,19 +51,31 @@ def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
                 f'{{"image": "{EXAMPLE}", "label": "{EXAMPLE}"}} inside this '
                 f"folder, found {shown(entry)}. Correct it."
             )
-            continue
-        image, label_map = pair
-        case_id = stem(image.name) or ""
-        if case_id in sources:
+        elif pair[0] in known:
             faults.add(
                 f"{where}: expected each case once, found "
-                f"training[{position}]: case '{case_id}' is listed twice "
-                f"({sources[case_id].name} and {image}). Keep one."
+                f"training[{position}]: {pair[0]} is listed twice. Keep one."
             )
-        sources[case_id] = LabelMapFile(
-            image, label_map=label_map, integer_of=integer_of
-        )
-    return sources
+        else:
+            known.add(pair[0])
+            pairs.append(pair)
+    ids = _case_ids([image for image, _ in pairs], where.parent)
+    return {
+        case_id: LabelMapFile(image, label_map=label_map, integer_of=integer_of)
+        for case_id, (image, label_map) in zip(ids, pairs, strict=True)
+    }
+
+
+def _case_ids(images: list[Path], root: Path) -> list[str]:
+    """Return file names; where two are equal, folders and file names."""
+    names = [stem(image.name) or "" for image in images]
+    if len(set(names)) == len(names):
+        return names
+    folders = [image.parent.relative_to(root).parts for image in images]
+    return [
+        "_".join([*parts, name])
+        for parts, name in zip(folders, names, strict=True)
+    ]
 
 
 def _pair(entry: object, root: Path) -> tuple[Path, Path] | None:

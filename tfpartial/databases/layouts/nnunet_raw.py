@@ -36,7 +36,13 @@ def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
         )
     scans = _scans(root / "imagesTr", ending, faults)
     stated = contents.get("numTraining")
-    if stated is not None and stated != len(scans):
+    # An excluded case may be there, or be gone.
+    fewest, most = (
+        len(scans.difference(database.exclude)),
+        len(scans.union(database.exclude)),
+    )
+    number = int(str(stated)) if re.fullmatch("[0-9]{1,9}", str(stated)) else -1
+    if stated is not None and not fewest <= number <= most:
         faults.add(
             f"{where}: 'numTraining': expected {shown(stated)} cases, found "
             f"{len(scans)} in {root / 'imagesTr'}. Restore the scans, or "
