@@ -343,3 +343,85 @@ def test_arguments_of_volume_are_checked():
         Volume(np.zeros((2, 2)), AFFINE)
     with pytest.raises(ValueError, match=r"expected \(4, 4\)"):
         Volume(np.zeros((2, 2, 2)), np.eye(3))
+
+
+@pytest.mark.parametrize("highest", [3, 7, 117])
+def test_labels_that_were_scaled_on_writing_are_whole_again(tmp_path, highest):
+    """Whole numbers as float64 into an int16 header: nibabel scales them."""
+    values = np.arange(highest + 1.0).reshape(-1, 1, 1)
+    path = tmp_path / "a.nii"
+    nibabel.Nifti1Image(values, AFFINE, dtype=np.int16).to_filename(path)
+    assert nibabel.load(path).dataobj.slope < 0.01
+    labels = read_labels(path)
+    assert labels.array.dtype == np.uint8
+    assert (labels.array == values).all()
+
+
+@pytest.mark.parametrize("values", [(0, 0.5, 1), (0, 0.98, 3), (0.25, 1.25, 9)])
+def test_what_no_scaling_explains_names_it(tmp_path, values):
+    array = np.array(values).reshape(3, 1, 1)
+    path = tmp_path / "a.nii"
+    nibabel.Nifti1Image(array, AFFINE, dtype=np.int16).to_filename(path)
+    with pytest.raises(InputError, match=r"a\.nii.*scl_slope"):
+        read_labels(path)
+
+
+def test_a_coarse_scaling_explains_nothing(tmp_path, hu):
+    image = nibabel.Nifti1Image(hu, AFFINE)
+    image.header.set_slope_inter(1.0, 0.5)
+    image.to_filename(tmp_path / "a.nii")
+    raw = bytearray((tmp_path / "a.nii").read_bytes())
+    raw[112:120] = np.array([1.0, 0.5], "<f4").tobytes()
+    (tmp_path / "a.nii").write_bytes(bytes(raw))
+    with pytest.raises(InputError, match="scl_slope 1, scl_inter 0.5"):
+        read_labels(tmp_path / "a.nii")
+
+
+def test_a_quaternion_a_hair_longer_than_one_is_normalised(tmp_path, hu):
+    turn = np.diag([-1.0, 1.0, -1.0, 1.0])  # half a turn about y: c = 1
+    affine = turn @ np.diag([2.0, 2.0, 3.0, 1.0])
+    path = _save(tmp_path / "a.nii", hu, affine, sform=0)
+    whole = read_image(path).affine
+    for length, refused in ((1.0003, False), (1.1, True)):
+        raw = bytearray(path.read_bytes())
+        raw[260:264] = np.float32(length).tobytes()  # quatern_c
+        path.write_bytes(bytes(raw))
+        if refused:
+            with pytest.raises(InputError, match="a.nii"):
+                read_image(path)
+        else:
+            found = read_image(path).affine
+            np.testing.assert_allclose(found, whole, atol=1e-6)
+
+
+def test_nifti_2_is_read(tmp_path, hu):
+    nibabel.Nifti2Image(hu, AFFINE).to_filename(tmp_path / "a.nii.gz")
+    volume = read_image(tmp_path / "a.nii.gz")
+    assert (volume.array == hu).all()
+    assert (volume.affine == AFFINE).all()
+
+
+def test_one_slice_is_a_scan(tmp_path, hu):
+    volume = read_image(_save(tmp_path / "a.nii", hu[..., :1]))
+    assert volume.shape == (5, 6, 1)
+    assert (volume.array == hu[..., :1]).all()
+
+
+def test_an_oblique_qform_is_where_it_says(tmp_path, hu):
+    c, s = np.cos(0.3), np.sin(0.3)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[c, -s], [s, c]]
+    path = _save(tmp_path / "a.nii", hu, turn @ AFFINE, sform=0)
+    found = read_image(path)
+    np.testing.assert_allclose(found.affine, turn @ AFFINE, atol=1e-4)
+    assert (found.array == hu).all()
+
+
+def test_blanks_umlauts_and_links_are_names_like_others(tmp_path, hu):
+    folder = tmp_path / "Prüfung ö 1"
+    folder.mkdir()
+    path = _save(folder / "größe a.nii.gz", hu)
+    link = tmp_path / "ein link.nii.gz"
+    link.symlink_to(path)
+    for name in (path, link):
+        assert (read_image(name).array == hu).all()

@@ -82,12 +82,32 @@ class Header:
             repr says all of it.
         placement: as declared when the file was read; label maps on its grid
             are read alike.
+        slope: of the scaling, stored * slope + intercept; None: none.
+        intercept: of the scaling.
     """
 
     decided_by: str = "affine"
     other_affines: Mapping[str, np.ndarray] = field(default_factory=dict)
     kept: Hashable = None
     placement: Placement = UNDECLARED
+    slope: float | None = None
+    intercept: float = 0.0
+
+    def rounding(self, largest: float) -> float:
+        """Return how far scaling may have moved values.
+
+        Half a step of the stored integers, where it is below half a unit:
+        then whole numbers can still be told apart; and the rounding of slope
+        and intercept to 32 bits.
+
+        Args:
+            largest: of the values' magnitudes.
+        """
+        if self.slope is None:
+            return 0.0
+        step = abs(self.slope) if abs(self.slope) < 0.5 else 0.0
+        bits = float(np.finfo(np.float32).eps)
+        return step / 2 + 2 * bits * (largest + abs(self.intercept))
 
 
 @dataclass(frozen=True, eq=False)

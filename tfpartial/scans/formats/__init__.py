@@ -16,7 +16,7 @@ import numpy as np
 from tfpartial.errors import InputError
 from tfpartial.scans.formats.base import NOTICE, Format, WritableFormat
 from tfpartial.scans.formats.nifti import Nifti
-from tfpartial.scans.volume import UNDECLARED, Placement, Volume
+from tfpartial.scans.volume import UNDECLARED, Header, Placement, Volume
 
 # What the program writes itself is of the first one.
 FORMATS: list[Format] = [Nifti()]
@@ -109,15 +109,7 @@ def read_labels(path: str | Path, placement: Placement = UNDECLARED) -> Volume:
     volume = _read(Path(path), placement)
     array = volume.array
     if array.dtype.kind == "f":
-        whole = np.isfinite(array)
-        whole[whole] = array[whole] == np.rint(array[whole])
-        if not whole.all():
-            raise InputError(
-                f"{path}: expected whole numbers (labels), found "
-                f"{array[~whole][0]} and {(~whole).sum() - 1} more that are "
-                "not. Is it an image, or resampled with interpolation? "
-                "Resample label maps by nearest neighbour."
-            )
+        array = _whole(array, volume.header, path)
     low, high = array.min(), array.max()
     limits = np.iinfo(np.int32)
     if low < limits.min or high > limits.max:
@@ -127,6 +119,35 @@ def read_labels(path: str | Path, placement: Placement = UNDECLARED) -> Volume:
         )
     dtype = np.uint8 if low >= 0 and high <= 255 else np.int32
     return replace(volume, array=array.astype(dtype))
+
+
+def _whole(array: np.ndarray, header: Header, path: str | Path) -> np.ndarray:
+    """Return labels that were stored as floats, or as scaled integers.
+
+    Raises:
+        InputError: values further from a whole number than their scaling
+            explains.
+    """
+    finite = np.isfinite(array)
+    rounded = np.rint(array)
+    limit = header.rounding(float(np.abs(array[finite]).max(initial=0)))
+    with np.errstate(invalid="ignore"):  # infinite minus infinite
+        whole = finite & (np.abs(array - rounded) <= limit)
+    if whole.all():
+        return rounded
+    scaling = (
+        f"Its scaling (scl_slope {header.slope:.6g}, scl_inter "
+        f"{header.intercept:.6g}) explains {limit:.2g}: store integers "
+        "without scaling. "
+        if header.slope is not None
+        else ""
+    )
+    raise InputError(
+        f"{path}: expected whole numbers (labels), found {array[~whole][0]} "
+        f"and {(~whole).sum() - 1} more that are not. {scaling}Is it an image, "
+        "or resampled with interpolation? Resample label maps by nearest "
+        "neighbour."
+    )
 
 
 def _read(path: Path, placement: Placement) -> Volume:

@@ -6,7 +6,8 @@ names, extensions) is never looked at: it may name a patient.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -26,7 +27,39 @@ MAX_OFFSET = 2**24
 SPACING_TOLERANCE = 0.01
 # 2 is mm; 0 is unknown, which writers of mm leave there too.
 UNITS_OTHER_THAN_MM = {1: "metres", 3: "micrometres"}
-_CLASSES = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+# A squared quaternion may be so much longer than 1; it is normalised.
+QUATERNION_TOLERANCE = 1e-3
+
+
+class _Nifti1(nibabel.Nifti1Header):
+    """A header whose quaternion may be a hair longer than 1."""
+
+    def get_qform_quaternion(self) -> np.ndarray:
+        """Return (w, x, y, z); what makes a rotation of it normalises it."""
+        return _quaternion(self, super().get_qform_quaternion)
+
+
+class _Nifti2(nibabel.Nifti2Header):
+    """Likewise."""
+
+    def get_qform_quaternion(self) -> np.ndarray:
+        """Return (w, x, y, z)."""
+        return _quaternion(self, super().get_qform_quaternion)
+
+
+def _quaternion(
+    header: nibabel.Nifti1Header, strict: Callable[[], np.ndarray]
+) -> np.ndarray:
+    try:
+        return strict()
+    except ValueError:
+        b, c, d = (float(header[f"quatern_{axis}"]) for axis in "bcd")
+        if not b * b + c * c + d * d <= 1 + QUATERNION_TOLERANCE:
+            raise
+        return np.array([0.0, b, c, d])
+
+
+_CLASSES = {348: _Nifti1, 540: _Nifti2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +137,8 @@ def parse_header(
     if placement.affine is None:
         _check_spacing(path, raw, spacing)
     check_forms_agree(shape, affine, place, path)
+    if slope is not None:
+        place = replace(place, slope=slope, intercept=intercept or 0.0)
     return NiftiHeader(
         shape, dtype, affine, place, offset, slope, intercept, num_read
     )
