@@ -48,7 +48,7 @@ def find_input_files(inputs: Sequence[str | Path]) -> list[Path]:
         paths = list(dict.fromkeys(paths))
         owners: dict[str, Path] = {}
         for path in paths:
-            name = stem(path.name) or ""
+            name = scan_name(path)
             owner = owners.setdefault(name, path)
             if owner != path:
                 faults.add(
@@ -59,6 +59,15 @@ def find_input_files(inputs: Sequence[str | Path]) -> list[Path]:
         if not inputs:
             faults.add("inputs: expected scan files or folders, found none.")
     return paths
+
+
+def scan_name(path: Path) -> str:
+    """Return what the label map of a scan is called: its file name.
+
+    Without nnU-Net's number of the channel: `case_0000` belongs to `case`.
+    """
+    name = stem(path.name) or ""
+    return name.removesuffix("_0000") or name
 
 
 def _scans_inside(folder: Path, faults: Faults) -> list[Path]:

@@ -21,7 +21,7 @@ from tfpartial.databases import ScanFile, cases_of_split
 from tfpartial.databases.sources import SCAN
 from tfpartial.errors import Faults, InputError
 from tfpartial.files.stamp import holds, write_stamp
-from tfpartial.inference.input_files import find_input_files
+from tfpartial.inference.input_files import find_input_files, scan_name
 from tfpartial.inference.jobs import SegmentJob, network_key, prediction_key
 from tfpartial.inference.sliding_window import (
     context_of,
@@ -38,7 +38,6 @@ from tfpartial.scans import Placement, Volume
 from tfpartial.scans.formats import (
     label_map_path,
     names_path,
-    stem,
     write_probabilities,
 )
 from tfpartial.scans.orientation import shear_degrees, tilt_line
@@ -183,7 +182,7 @@ def predict_files(
     jobs = [
         SegmentJob(
             ScanFile(path, placement),
-            label_map_path(out_dir, stem(path.name) or ""),
+            label_map_path(out_dir, scan_name(path)),
             prone_turn,
         )
         for path in paths
