@@ -714,3 +714,26 @@ def test_a_key_that_matches_no_mask(masks, key, meaning):
     (fault,) = faults
     assert f"values '{key}'" in fault
     assert ("mean 'liver'" in fault) is (key == "livr")
+
+
+def test_decomposed_file_names_are_those_of_the_declaration(masks):
+    """macOS writes the letter and its dots as two characters."""
+    decomposed, composed = "Mu\u0308ller", "M\u00fcller"
+    (masks / "a").rename(masks / decomposed)
+    (masks / "b").rename(masks / "Zoe\u0308")
+    for home in masks.iterdir():
+        liver = home / "segmentations" / "liver.nii.gz"
+        liver.rename(liver.with_name(f"{decomposed}.nii.gz"))
+    values = {composed: "liver", "kidneys": ["kidney_l", "kidney_r"]}
+    (case,) = find_cases(
+        declare(
+            masks,
+            "mask_folder",
+            values,
+            exclude=["Zo\u00eb"],
+            cases={composed: CaseOverride(patient_position="prone")},
+        ),
+        SPACE,
+    )
+    assert case.case_id == composed
+    assert not case.source.absent

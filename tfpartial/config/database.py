@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
@@ -30,6 +31,14 @@ def _names_three_axes(letters: str) -> str:
 Orientation = Annotated[str, AfterValidator(_names_three_axes)]
 AbsentMask = Literal["error", "not_annotated", "empty"]
 Others = Literal["background", "ignore", "not_annotated"]
+
+
+def composed(text: str) -> str:
+    """Return text with composed letters (NFC).
+
+    macOS writes the "ü" of a file name as two characters, a YAML file as one.
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 class CaseOverride(Declared):
@@ -132,8 +141,20 @@ class Database(Declared):
     @classmethod
     def _keys_are_text(cls, values: object) -> object:
         if isinstance(values, dict):
-            return {str(key): value for key, value in values.items()}
+            return {composed(str(key)): value for key, value in values.items()}
         return values
+
+    @field_validator("exclude", "priority")
+    @classmethod
+    def _names_are_composed(cls, names: list[str]) -> list[str]:
+        return [composed(name) for name in names]
+
+    @field_validator("cases")
+    @classmethod
+    def _cases_are_composed(
+        cls, cases: dict[str, CaseOverride]
+    ) -> dict[str, CaseOverride]:
+        return {composed(case): override for case, override in cases.items()}
 
     @field_validator("mask")
     @classmethod

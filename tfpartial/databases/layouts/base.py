@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from tfpartial.config.database import Database
+from tfpartial.config.database import Database, composed
 from tfpartial.databases.sources import ScanSource
 from tfpartial.errors import Faults, join_names
 from tfpartial.files.visible import visible_entries
@@ -60,7 +60,11 @@ def case_folders(
     for folder in visible_entries(Path(database.path)):
         # A link that leads nowhere was a case once.
         if folder.is_dir() or not folder.exists():
-            own = Faults() if folder.name in database.exclude else faults
+            own = (
+                Faults()
+                if composed(folder.name) in database.exclude
+                else faults
+            )
             name = database.field_of_view
             view = None if name is None else find_file(folder, name, own)
             yield folder, view, own
@@ -68,7 +72,7 @@ def case_folders(
 
 def without_ending(name: str) -> str:
     """Return a declared name, such as 'masks/a.nii', without its ending."""
-    path = PurePath(name)
+    path = PurePath(composed(name))
     return path.with_name(stem(path.name) or path.name).as_posix()
 
 
@@ -83,7 +87,11 @@ def find_file(folder: Path, name: str, faults: Faults) -> Path:
         return path
     if is_scan(path):
         return path
-    found = [p for p in visible_files(base.parent) if stem(p.name) == base.name]
+    found = [
+        path
+        for path in visible_files(base.parent)
+        if composed(stem(path.name) or "") == base.name
+    ]
     return one_of(found, faults) or label_map_path(base.parent, base.name)
 
 

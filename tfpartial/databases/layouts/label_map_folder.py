@@ -6,7 +6,7 @@ In: a folder of folders. Out: a source per case. The file names are `image`,
 
 from __future__ import annotations
 
-from tfpartial.config.database import Database
+from tfpartial.config.database import Database, composed
 from tfpartial.databases.layouts.base import Layout, case_folders, find_file
 from tfpartial.databases.layouts.dataset_json import stored_integers
 from tfpartial.databases.sources import LabelMapFile, ScanSource
@@ -17,7 +17,7 @@ def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
     """Return case id -> source; the keys of `values` are integers."""
     integer_of = stored_integers(database, faults)
     return {
-        folder.name: LabelMapFile(
+        composed(folder.name): LabelMapFile(
             find_file(folder, database.image, own),
             label_map=find_file(folder, database.label_map, own),
             integer_of=integer_of,

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from tfpartial.config.database import Database
+from tfpartial.config.database import Database, composed
 from tfpartial.databases.layouts.base import (
     Layout,
     case_folders,
@@ -34,7 +34,7 @@ def find(database: Database, faults: Faults) -> dict[str, ScanSource]:
         undeclared = {k: masks[k] for k in masks if k not in database.values}
         # What means background needs no file, as under `values`.
         others = undeclared if database.others != "background" else {}
-        sources[folder.name] = MaskFiles(
+        sources[composed(folder.name)] = MaskFiles(
             find_file(folder, database.image, own),
             masks={k: p for k, p in masks.items() if k in database.values},
             others={} if database.others is None else others,
