@@ -130,8 +130,12 @@ def expected_and_found(message: str, found: object) -> str:
     text = message.removeprefix("Value error, ")
     if text.startswith("Input should be "):
         text = text.replace("Input should be ", "expected ", 1)
+        # A YAML file has lists alone.
+        text = text.replace("a valid tuple", "a valid list")
     elif "expected" not in text:
         text = f"expected another value: {text}"
+    elif ", found " in text:
+        return f"{text}."
     return f"{text}, found {shown(found)}."
 
 

@@ -176,6 +176,30 @@ def test_files_of_databases_and_label_space(tmp_path: Path) -> None:
     assert experiment.label_space[0].name == "liver"
 
 
+def test_a_fault_names_the_file_of_its_database(tmp_path: Path) -> None:
+    (database,) = MINIMAL["databases"]
+    kept = {k: v for k, v in database.items() if k != "licence"}
+    _write(tmp_path, kept, "clinic.yaml")
+    path = _write(tmp_path, MINIMAL | {"databases": ["clinic.yaml"]})
+    assert f"{tmp_path / 'clinic.yaml'}: 'licence'" in _faults(path)
+    path = _write(tmp_path, MINIMAL | {"databases": [kept]})
+    assert f"{path}: 'databases.0.licence'" in _faults(path)
+
+
+def test_a_range_the_wrong_way_round_is_quoted_once(tmp_path: Path) -> None:
+    text = _faults(_write(tmp_path, MINIMAL), "preprocess.hu_window=[3, -2]")
+    assert "'preprocess'" in text
+    assert text.count("found") == 1
+    text = _faults(_write(tmp_path, MINIMAL), "preprocess.hu_window=3")
+    assert "a valid list" in text
+
+
+def test_a_path_is_not_taken_for_a_shipped_name(tmp_path: Path) -> None:
+    text = _faults(tmp_path / "phantom")
+    assert str(tmp_path / "phantom") in text
+    assert "shipped" not in text
+
+
 def test_resolved_config_loads_to_the_same(tmp_path: Path) -> None:
     experiment = load_experiment(_write(tmp_path, MINIMAL))
     write_resolved(experiment, tmp_path / "resolved.yaml")

@@ -104,6 +104,16 @@ def test_its_faults_come_with_those_of_every_layout(experiment, tmp_path):
     assert "ben.scan.txt" in text
 
 
+@pytest.mark.parametrize("case_id", ["ben", "../ben", ""])
+def test_a_case_id_is_new_and_a_file_name(experiment, tmp_path, case_id):
+    rows = (tmp_path / "cases.csv").read_text()
+    row = f"{case_id},ben.scan.txt,ben_labels.scan.txt"
+    (tmp_path / "cases.csv").write_text(f"{rows}\n{row}")
+    (database,) = experiment.databases
+    with pytest.raises(InputError, match=r"cases\.csv: row 3: .*file name"):
+        find_cases(database, label_space_of(experiment))
+
+
 def test_an_unknown_layout_is_named(experiment):
     (database,) = experiment.databases
     other = database.model_copy(update={"layout": "case_lists"})

@@ -55,3 +55,15 @@ def test_other_systems_are_refused_in_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert "Linux" in line
     assert "darwin" in line
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [("--fit.epochs=5", ": fit.epochs=5"), ("--run_di", "'--run_dir'")],
+)
+def test_what_was_meant_is_named(
+    word: str, advice: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_arguments(["fit", word])
+    assert advice in capsys.readouterr().err

@@ -52,6 +52,14 @@ def test_what_is_no_scan_or_no_label_is_refused_in_every_format(
     assert read_labels(put(tmp_path, 0, 7)).array.dtype == np.uint8
 
 
+@pytest.mark.parametrize("sizes", ["-1 1 1", "0 1 1", "3 1 1", ""])
+def test_sizes_that_lie_are_refused(sizes, tmp_path):
+    path = tmp_path / "a.scan.txt"
+    path.write_text(f"{sizes}\n1 2 3\n5\n6\n")
+    with pytest.raises(InputError, match=r"a\.scan\.txt.*expected sizes"):
+        Text().read(path)
+
+
 def test_a_format_that_is_only_read_is_not_written(text_format, tmp_path):
     volume = Volume(np.zeros((1, 1, 1), np.uint8), np.eye(4))
     with pytest.raises(InputError, match=r"b\.scan\.txt.*only read"):

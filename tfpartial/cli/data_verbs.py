@@ -56,6 +56,7 @@ def phantom(arguments: argparse.Namespace) -> None:
     path = experiment.phantom.path if experiment.phantom else "."
     with explain_refusals("making the phantom", path, "phantom.shape"):
         ensure_phantom(experiment)
+    log.info("phantom: %s", path)
 
 
 @verb(

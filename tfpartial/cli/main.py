@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from tfpartial import __version__
 from tfpartial.cli import data_verbs, model_verbs, training_verbs
 from tfpartial.cli.verb import VERBS, Verb
-from tfpartial.errors import InputError, MachineError
+from tfpartial.errors import InputError, MachineError, did_you_mean
 
 # Importing them registers their verbs.
 __all__ = ["data_verbs", "main", "model_verbs", "training_verbs"]
 _NAMES = ("databases", "only")
+_NO_FLAGS = ("run", "takes_overrides", "folder")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,9 +79,21 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if not arguments.takes_overrides:
         unknown = words
     if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        parser.error(
+            f"unrecognized arguments: {' '.join(unknown)}"
+            + _advice(unknown[0], arguments)
+        )
     arguments.overrides = words
     return arguments
+
+
+def _advice(word: str, arguments: argparse.Namespace) -> str:
+    """Return what an unknown word may have been meant to be, or ""."""
+    flag = word.partition("=")[0]
+    if "." in flag and arguments.takes_overrides:
+        return f". A field has no dashes: {word.lstrip('-')}"
+    known = [f"--{n}" for n in vars(arguments) if n not in _NO_FLAGS]
+    return "." + did_you_mean(flag, known) if did_you_mean(flag, known) else ""
 
 
 def build_parser() -> argparse.ArgumentParser:

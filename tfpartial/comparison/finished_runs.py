@@ -93,7 +93,8 @@ def build_table(
     if not scores[comparison.baseline]:
         raise InputError(
             f"{comparison.output_dir}: no run of the baseline "
-            f"'{comparison.baseline}' is finished; nothing to compare with."
+            f"'{comparison.baseline}' is finished; nothing to compare with. "
+            f"Train it: the same command without --no_training."
         )
     shared = find_overlapping_labels(comparison, base)
     # A merged structure's name, such as "left+right", is no label's.

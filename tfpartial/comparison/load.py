@@ -43,12 +43,12 @@ def load_comparison(
     path = find_config(path, "systems")
     raw = read_mapping(path)
     faults = Faults()
-    _expand(raw, path, faults)
+    files = _expand(raw, path, faults)
     for override in overrides:
         if not override.startswith(EXPERIMENT):
             apply_override(raw, override, faults)
     faults.raise_if_any()
-    comparison = validate(Comparison, raw, path)
+    comparison = validate(Comparison, raw, path, files=files)
     experiment = load_experiment(
         comparison.experiment,
         [
@@ -66,18 +66,27 @@ def load_comparison(
     return comparison, experiment
 
 
-def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
-    """Anchor the experiment's path; replace paths of systems by contents."""
+def _expand(
+    raw: dict[str, Any], path: Path, faults: Faults
+) -> dict[tuple[str | int, ...], Path]:
+    """Anchor the experiment's path; replace paths of systems by contents.
+
+    Returns:
+        ("systems", position) -> the file that it was read from.
+    """
+    files: dict[tuple[str | int, ...], Path] = {}
     experiment = raw.get("experiment")
     if isinstance(experiment, str) and "\0" not in experiment:
         raw["experiment"] = str((path.parent / experiment).resolve())
     systems = raw.get("systems")
     if not isinstance(systems, list):
-        return  # pydantic says what is expected
+        return files  # pydantic says what is expected
     for position, entry in enumerate(systems):
         if isinstance(entry, str):
+            file = files["systems", position] = path.parent / entry
             with faults.collect():
-                systems[position] = read_mapping(path.parent / entry)
+                systems[position] = read_mapping(file)
+    return files
 
 
 def _check_names(

@@ -49,7 +49,7 @@ def load_experiment(
     path = find_config(path, "label_space")
     raw = read_mapping(path)
     faults = Faults()
-    _expand(raw, path, faults)
+    files = _expand(raw, path, faults)
     for override in overrides:
         apply_override(raw, override, faults)
     for dotted, text in (replaced or {}).items():
@@ -57,7 +57,8 @@ def load_experiment(
     _place_phantom(raw, path, faults)
     _anchor_overridden(raw)
     faults.raise_if_any()
-    experiment = validate(Experiment, raw, path, {"trust_code": trust_code})
+    context = {"trust_code": trust_code}
+    experiment = validate(Experiment, raw, path, context, files)
     check_meaning(experiment, path)
     return experiment
 
@@ -113,19 +114,26 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
-    """Replace file references of label_space and databases by contents."""
+def _expand(
+    raw: dict[str, Any], path: Path, faults: Faults
+) -> dict[tuple[str | int, ...], Path]:
+    """Replace file references of label_space and databases by contents.
+
+    Returns:
+        ("databases", position) -> the file that it was read from.
+    """
+    files: dict[tuple[str | int, ...], Path] = {}
     space = raw.get("label_space")
     if isinstance(space, str):
         with faults.collect():
             raw["label_space"] = _labels_of(path.parent / space)
     databases = raw.get("databases")
     if not isinstance(databases, list):
-        return
+        return files
     for position, entry in enumerate(databases):
         home = path
         if isinstance(entry, str):
-            home = path.parent / entry
+            home = files["databases", position] = path.parent / entry
             try:
                 entry = databases[position] = read_mapping(home)
             except InputError as error:
@@ -137,6 +145,7 @@ def _expand(raw: dict[str, Any], path: Path, faults: Faults) -> None:
     splits = _splits_of(raw)
     if isinstance(splits.get("file"), str):
         splits["file"] = _resolve(splits["file"], path, faults)
+    return files
 
 
 def _labels_of(path: Path) -> Any:

@@ -34,6 +34,11 @@ def find_config(named: str | Path, section: str) -> Path:
         path.exists() and not path.is_dir()
     ):
         return path
+    if path.is_absolute():
+        raise InputError(
+            f"{path}: expected a YAML file, found none. Give its path, with "
+            f"the ending .yaml."
+        )
     known = shipped_names(section)
     if str(named) in known:
         return SHIPPED / f"{named}.yaml"

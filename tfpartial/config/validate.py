@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ def validate(
     raw: dict[str, Any],
     path: Path,
     context: dict[str, Any] | None = None,
+    files: Mapping[tuple[str | int, ...], Path] | None = None,
 ) -> AnyModel:
     """Return what a file declares.
 
@@ -31,6 +33,8 @@ def validate(
         raw: its content.
         path: to name in messages.
         context: for validators.
+        files: (field, position) -> file that an entry of a list was read
+            from; messages name it and the field inside it.
 
     Raises:
         InputError: with one sentence for each of pydantic's findings.
@@ -38,7 +42,7 @@ def validate(
     try:
         return model.model_validate(raw, context=context)
     except ValidationError as error:
-        raise InputError(*_sentences(error, path, model)) from None
+        raise InputError(*_sentences(error, path, model, files or {})) from None
 
 
 def as_findings(error: InputError) -> ValidationError:
@@ -57,11 +61,19 @@ def as_findings(error: InputError) -> ValidationError:
     )
 
 
-def _sentences(error: ValidationError, path: Path, model: Model) -> list[str]:
+def _sentences(
+    error: ValidationError,
+    whole: Path,
+    model: Model,
+    files: Mapping[tuple[str | int, ...], Path],
+) -> list[str]:
     """Turn pydantic's findings about a model into one sentence each."""
     sentences = []
     for finding in error.errors():
         parts, sections = _place(finding["loc"], model)
+        path = files.get(finding["loc"][:2], whole)
+        if path != whole and len(parts) > 2:
+            parts = parts[2:]
         where = ".".join(parts)
         if finding["type"] == "extra_forbidden":
             sentences.append(f"{path}: {_unknown(parts, sections)}")

@@ -105,7 +105,8 @@ def plain_yaml(text: str) -> Any:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        text = str(error).replace(' in "<unicode string>",', " at")
+        raise ValueError(text) from None
     except (KeyError, AttributeError, OverflowError) as error:
         # What constructors of a tag such as !!bool let through.
         raise ValueError(f"a value does not fit its tag ({error})") from None

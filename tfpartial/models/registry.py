@@ -254,9 +254,12 @@ def _unknown(name: str, size: str, known: Mapping[str, object]) -> str:
     return (
         f"'network.{size}': {name} takes no such size, it takes "
         f"{', '.join(known) or 'none'}."
-        + (f" It belongs to {' and '.join(owners)}." if owners else "")
-        + did_you_mean(size, known)
-        + " Rename or remove it."
+        + (
+            f" It belongs to {' and '.join(owners)}. Remove it; on the command "
+            f"line, 'network={{name: {name}}}' replaces all sizes."
+            if owners
+            else did_you_mean(size, known) + " Rename or remove it."
+        )
     )
 
 
