@@ -124,6 +124,14 @@ def test_parts_that_share_edges_share_no_pixel_and_leave_none_out(points):
     np.testing.assert_array_equal(part ^ rest, whole)
 
 
+def test_edges_taken_a_few_at_once_fill_the_same(monkeypatch):
+    rng = np.random.default_rng(5)
+    polygons = [rng.uniform(-2, 14, (30, 2)) for _ in range(3)]
+    at_once = fill(polygons, (13, 12))
+    monkeypatch.setattr("tfpartial.dicom.polygons._MAX_CROSSINGS", 3)
+    np.testing.assert_array_equal(fill(polygons, (13, 12)), at_once)
+
+
 def test_contours_between_slices_go_to_the_nearest(tmp_path):
     affine = made.PLACES["axial"]
     contours = [
@@ -146,6 +154,18 @@ def test_planes_of_a_finer_step_are_not_counted_together(tmp_path):
     structures = read(tmp_path, {"A": contours})
     np.testing.assert_array_equal(structures.mask("A"), expected([(2, 5, 21)]))
     assert "2 contours left out" in structures.notes("A")[0]
+
+
+def test_contours_of_one_slice_may_be_rounded_apart(tmp_path):
+    affine = made.PLACES["axial"]
+    contours = [
+        made.contour(square(4.5, 20.5), affine, 2.0),
+        made.contour(square(7.5, 15.5), affine, 2.05),
+    ]
+    structures = read(tmp_path, {"A": contours})
+    np.testing.assert_array_equal(
+        structures.mask("A"), expected([(2, 5, 21), (2, 8, 16)])
+    )
 
 
 def test_points_and_open_contours_are_skipped_and_told(tmp_path):

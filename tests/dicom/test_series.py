@@ -261,6 +261,16 @@ def test_an_archive_is_no_series(tmp_path):
         find_series(tmp_path / "scan.zip")
 
 
+def test_links_to_folders_are_followed_once(tmp_path):
+    folder = made.write_series(tmp_path / "store", HU, made.PLACES["axial"])
+    patient = tmp_path / "patient"
+    patient.mkdir()
+    (patient / "ct").symlink_to(folder)
+    (folder / "circle").symlink_to(patient)
+    assert only(patient).notes == ()
+    assert only(patient).grid.shape == HU.shape
+
+
 def test_paths_that_lead_nowhere_are_all_named(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(InputError) as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,6 +41,7 @@ CT_CLASSES = {
 STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATION = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 MAX_RESCALE = 1e6
+_STRUCTURES = (STRUCTURE_SET, SEGMENTATION[0])
 # Of enhanced images: where position ... rescale of a frame stand.
 _GROUPS = (
     "PlanePositionSequence",
@@ -76,7 +77,6 @@ class _Image:
     """A CT image file and what decides which series it belongs to."""
 
     path: Path
-    uid: str
     series: Series
     slices: tuple[Slice, ...]
 
@@ -114,45 +114,47 @@ def find(paths: str | Path | Iterable[str | Path]) -> Found:
     """
     if isinstance(paths, str | Path):
         paths = [paths]
-    images: list[_Image] = []
-    kinds: dict[str, list[Path]] = {STRUCTURE_SET: [], SEGMENTATION[0]: []}
-    others: Counter[str] = Counter()
-    unusable: dict[_Unusable, list[Path]] = {}
+    looked: dict[Path, _Image | _Unusable | str] = {}
     with Faults() as faults:
         for path in _files(map(Path, paths), faults):
             with faults.collect():
-                kind = _look_at(path)
-                if isinstance(kind, _Image):
-                    images.append(kind)
-                elif isinstance(kind, _Unusable):
-                    unusable.setdefault(kind, []).append(path)
-                elif kind in kinds:
-                    kinds[kind].append(path)
-                else:
-                    others[kind] += 1
-        for why, where in unusable.items():
-            more = f" and {len(where) - 1} more" if len(where) > 1 else ""
-            faults.add(
-                f"{where[0]}{more}: expected {WHAT}, found {why.reason}. "
-                "Export the series again."
-            )
+                looked[path] = _look_at(path)
+        _tell_unusable(looked, faults)
+    images = [one for one in looked.values() if isinstance(one, _Image)]
+    others = Counter(kind for kind in looked.values() if isinstance(kind, str))
+    for kind in _STRUCTURES:
+        del others[kind]
     series = _gather(images, others)
     return Found(
         tuple(sorted(series, key=lambda one: one.name)),
-        tuple(kinds[STRUCTURE_SET]),
-        tuple(kinds[SEGMENTATION[0]]),
+        tuple(p for p, kind in looked.items() if kind == STRUCTURE_SET),
+        tuple(p for p, kind in looked.items() if kind == SEGMENTATION[0]),
         others,
     )
 
 
+def _tell_unusable(
+    looked: Mapping[Path, _Image | _Unusable | str], faults: Faults
+) -> None:
+    """One fault for all files of a series that lack the same."""
+    unusable: dict[_Unusable, list[Path]] = {}
+    for path, why in looked.items():
+        if isinstance(why, _Unusable):
+            unusable.setdefault(why, []).append(path)
+    for why, paths in unusable.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        faults.add(
+            f"{paths[0]}{more}: expected {WHAT}, found {why.reason}. Export "
+            "the series again."
+        )
+
+
 def _files(paths: Iterable[Path], faults: Faults) -> Iterator[Path]:
-    """Every file below, sorted; a link that leads nowhere is a fault."""
+    """Every file below, sorted, each folder once; what leads nowhere told."""
+    entered: set[str] = set()
     for path in paths:
         if path.is_dir():
-            for folder, folders, names in os.walk(path, followlinks=False):
-                folders[:] = sorted(n for n in folders if n[0] != ".")
-                for name in sorted(n for n in names if n[0] != "."):
-                    yield from _files([Path(folder) / name], faults)
+            yield from _files(_below(path, entered, faults), faults)
         elif path.exists():
             yield path
         else:
@@ -161,6 +163,28 @@ def _files(paths: Iterable[Path], faults: Faults) -> Iterator[Path]:
                 f"{path}: expected a file or folder, found {what}. Check the "
                 "path; fetch what the link stands for."
             )
+
+
+def _below(top: Path, entered: set[str], faults: Faults) -> Iterator[Path]:
+    """Paths of files below a folder; links to folders may go in circles."""
+
+    def refuse(error: OSError) -> None:
+        faults.add(
+            f"{error.filename}: expected a folder that can be read, found: "
+            f"{error.strerror}. Check its permissions."
+        )
+
+    for folder, folders, names in os.walk(
+        top, onerror=refuse, followlinks=True
+    ):
+        real = os.path.realpath(folder)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        for name in sorted(name for name in names if name[0] != "."):
+            yield Path(folder) / name
 
 
 def _look_at(path: Path) -> _Image | _Unusable | str:
@@ -230,7 +254,7 @@ def _image(path: Path, dataset: Dataset, at: PixelsAt | None) -> _Image:
         text(dataset, "PatientID"),
         None if series_number is None else int(series_number),
     )
-    return _Image(path, file.uid, series, tuple(slices))
+    return _Image(path, series, tuple(slices))
 
 
 def _frames(file: ImageFile, dataset: Dataset) -> list[Slice]:

@@ -11,25 +11,22 @@ In: a structure set and its image. Out: boolean masks, made when asked for.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset
 
+from tfpartial.dicom.contour_planes import Planes, choose_planes
 from tfpartial.dicom.geometry import LPS_TO_RAS
 from tfpartial.dicom.polygons import fill, snap
 from tfpartial.dicom.reading import (
     UnusableError,
-    decimals,
     explain_damage,
-    first_item,
-    number,
     read_all,
     text,
 )
+from tfpartial.dicom.rois import Contour, Roi, read_references, read_rois
 from tfpartial.dicom.series import Series
 from tfpartial.errors import InputError, join_names, shown
 from tfpartial.scans import Grid, Volume
@@ -37,46 +34,8 @@ from tfpartial.scans import Grid, Volume
 WHAT = "a structure set (DICOM RTSTRUCT)"
 # Of a slice step: a contour's vertices may differ so much along K.
 MAX_SLANT = 0.25
-# Of a slice step: contours closer along K lie in one plane.
-SAME_PLANE = 0.02
 # Of a slice step: farther from their slice, contours are told.
 TOLD_OFFSET = 0.1
-MAX_COORDINATE_MM = 1e6
-_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR", "")
-_CONTOUR_DATA = 0x30060050
-_POINTS = "NumberOfContourPoints"
-
-
-@dataclass(frozen=True, eq=False)
-class Contour:
-    """One closed contour.
-
-    Attributes:
-        points: (N, 3) LPS+ mm.
-        cited: SOPInstanceUIDs of images that it names.
-    """
-
-    points: np.ndarray
-    cited: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Roi:
-    """One structure as it is stored.
-
-    Attributes:
-        number: ROINumber.
-        name: ROIName, without blanks around.
-        frame_of_reference_uid: "" where the file does not say it.
-        contours: closed contours; () is a structure that was not drawn.
-        skipped: kind of contour -> how many were passed over.
-    """
-
-    number: int
-    name: str
-    frame_of_reference_uid: str = field(repr=False)
-    contours: tuple[Contour, ...] = field(repr=False)
-    skipped: Counter[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +153,7 @@ class StructureSet:
         cited = {uid for contour in roi.contours for uid in contour.cited}
         return bool(cited) and not cited & set(self.series.uids)
 
-    def _planes(self, roi: Roi) -> _Planes:
+    def _planes(self, roi: Roi) -> Planes:
         inverse = np.linalg.inv(self.grid.affine) @ LPS_TO_RAS
         placed = []
         for contour in roi.contours:
@@ -209,7 +168,7 @@ class StructureSet:
             plane = float(snap(points[:, 2].mean()))
             self._check_cited(roi, contour, plane)
             placed.append((plane, points[:, :2]))
-        return _choose_planes(placed, self.grid.shape[2])
+        return choose_planes(placed, self.grid.shape[2])
 
     def _check_cited(self, roi: Roi, contour: Contour, plane: float) -> None:
         """A contour lies where the image is that it names."""
@@ -224,27 +183,6 @@ class StructureSet:
                 f"names, found it at slice {plane + 1:.4g}. Export image and "
                 "structures again, together."
             )
-
-
-@dataclass(frozen=True)
-class _Planes:
-    """Which contours fill which slice.
-
-    Attributes:
-        used: K -> polygons (N, 2) in pixel coordinates.
-        outside: contours beyond the first or last slice.
-        between: contours of planes that are not the nearest of a slice.
-        twice: contours that are the same as another of their plane.
-        gaps: slices without contours between such with.
-        offset: the farthest of used contours from their slice, slice steps.
-    """
-
-    used: dict[int, list[np.ndarray]]
-    outside: int
-    between: int
-    twice: int
-    gaps: int
-    offset: float
 
 
 def read_structures(
@@ -267,7 +205,7 @@ def read_structures(
         dataset = read_all(path)
         if "StructureSetROISequence" not in dataset:
             raise UnusableError("no StructureSetROISequence")
-        rois = _read_rois(dataset)
+        rois = read_rois(dataset)
         label = text(dataset, "StructureSetLabel")
         date = text(dataset, "StructureSetDate")
         approval = text(dataset, "ApprovalStatus")
@@ -290,7 +228,7 @@ def match_series(path: str | Path, candidates: Sequence[Series]) -> Series:
     path = Path(path)
     with explain_damage(path, WHAT):
         dataset = read_all(path)
-        named, images, frames = _references(dataset)
+        named, images, frames = read_references(dataset)
     by_rule = (
         [s for s in candidates if s.uid and s.uid in named],
         [s for s in candidates if images & set(s.uids)],
@@ -305,100 +243,6 @@ def match_series(path: str | Path, candidates: Sequence[Series]) -> Series:
         f"on, found {len(fitting)} of {len(candidates)} that fit. Put its CT "
         "beside it, or name the series."
     )
-
-
-def _references(dataset: Dataset) -> tuple[set[str], set[str], set[str]]:
-    """Return UIDs of the series, images, frames of reference it names."""
-    series, images, frames = set(), set(), {_frame_of(dataset)}
-    for frame in dataset.get("ReferencedFrameOfReferenceSequence") or []:
-        frames.add(_frame_of(frame))
-        for study in frame.get("RTReferencedStudySequence") or []:
-            for one in study.get("RTReferencedSeriesSequence") or []:
-                series.add(text(one, "SeriesInstanceUID"))
-                images |= set(_cited(one))
-    return series, images, frames - {""}
-
-
-def _frame_of(dataset: Dataset) -> str:
-    return text(dataset, "FrameOfReferenceUID")
-
-
-def _cited(dataset: Dataset) -> tuple[str, ...]:
-    return tuple(
-        text(image, "ReferencedSOPInstanceUID")
-        for image in dataset.get("ContourImageSequence") or []
-    )
-
-
-def _read_rois(dataset: Dataset) -> tuple[Roi, ...]:
-    """Return the structures; those without contours too.
-
-    Raises:
-        UnusableError: numbers that stand twice, contours of none, damaged
-            contours.
-    """
-    if "ROIContourSequence" not in dataset:
-        raise UnusableError("no ROIContourSequence")
-    frame = _frame_of(dataset) or _frame_of(
-        first_item(dataset, "ReferencedFrameOfReferenceSequence")
-    )
-    items: dict[int, Dataset] = {}
-    for item in dataset.StructureSetROISequence:
-        roi_number = _whole(item, "ROINumber")
-        if roi_number in items:
-            raise UnusableError(f"ROINumber {roi_number} twice")
-        items[roi_number] = item
-    contours: dict[int, list[Contour]] = {roi: [] for roi in items}
-    skipped: dict[int, Counter[str]] = {roi: Counter() for roi in items}
-    for item in dataset.ROIContourSequence:
-        roi_number = _whole(item, "ReferencedROINumber")
-        if roi_number not in items:
-            raise UnusableError(f"contours of an unknown ROI {roi_number}")
-        for one in item.get("ContourSequence") or []:
-            contour, why = _read_contour(one)
-            if contour is None:
-                skipped[roi_number][why] += 1
-            else:
-                contours[roi_number].append(contour)
-    return tuple(
-        Roi(
-            roi_number,
-            text(item, "ROIName"),
-            text(item, "ReferencedFrameOfReferenceUID") or frame,
-            tuple(contours[roi_number]),
-            skipped[roi_number],
-        )
-        for roi_number, item in items.items()
-    )
-
-
-def _whole(dataset: Dataset, keyword: str) -> int:
-    value = number(dataset, keyword)
-    if value is None or value != int(value):
-        raise UnusableError(f"no usable {keyword}")
-    return int(value)
-
-
-def _read_contour(item: Dataset) -> tuple[Contour | None, str]:
-    """Return a closed contour, or None and why it is passed over."""
-    kind = text(item, "ContourGeometricType").upper()
-    values = decimals(item, _CONTOUR_DATA)
-    if len(values) % 3:
-        raise UnusableError("coordinates that are not three for each point")
-    points = values.reshape(-1, 3)
-    claimed = number(item, _POINTS)
-    if claimed is not None and claimed != len(points):
-        raise UnusableError(
-            f"{len(points)} points where {_POINTS} is {claimed:.0f}"
-        )
-    if kind not in _CLOSED:
-        known = kind in ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
-        return None, kind if known else "unknown"
-    if len(points) < 3:
-        return None, "fewer than 3 points"
-    if np.abs(points).max() > MAX_COORDINATE_MM:
-        raise UnusableError("a contour beyond a kilometre")
-    return Contour(points, _cited(item)), ""
 
 
 def _check_whole(found: StructureSet) -> None:
@@ -432,45 +276,3 @@ def _check_whole(found: StructureSet) -> None:
             f"{found.path}: expected contours on the image, found all of them "
             "outside of it. Choose the series that it was drawn on."
         )
-
-
-def _choose_planes(
-    placed: Sequence[tuple[float, np.ndarray]], slices: int
-) -> _Planes:
-    """Give each slice the contours of the plane nearest to it.
-
-    A plane belongs to the slice within half a step; halfway, to the higher.
-    Planes of another step than the image's compete for a slice: their
-    contours are not counted together.
-    """
-    placed = sorted(placed, key=lambda one: one[0])
-    planes: list[tuple[float, list[np.ndarray]]] = []
-    for k, polygon in placed:
-        if not planes or k - planes[-1][0] > SAME_PLANE:
-            planes.append((k, []))
-        planes[-1][1].append(polygon)
-    nearest: dict[int, tuple[float, list[np.ndarray]]] = {}
-    outside = between = 0
-    for k, polygons in planes:
-        slice_number = int(np.floor(k + 0.5))
-        if not 0 <= slice_number < slices:
-            outside += len(polygons)
-            continue
-        before = nearest.get(slice_number)
-        if before is None:
-            nearest[slice_number] = (k, polygons)
-            continue
-        if abs(k - slice_number) < abs(before[0] - slice_number):
-            nearest[slice_number] = (k, polygons)
-            polygons = before[1]
-        between += len(polygons)
-    used = {k: _without_copies(found) for k, (_, found) in nearest.items()}
-    twice = sum(len(found) - len(used[k]) for k, (_, found) in nearest.items())
-    offset = max((abs(k - n) for n, (k, _) in nearest.items()), default=0.0)
-    gaps = max(used) - min(used) + 1 - len(used) if used else 0
-    return _Planes(used, outside, between, twice, gaps, offset)
-
-
-def _without_copies(polygons: list[np.ndarray]) -> list[np.ndarray]:
-    """Drop contours that stand twice: counted twice they would be nothing."""
-    return list({snap(one).tobytes(): one for one in polygons}.values())
