@@ -132,10 +132,9 @@ def check_forms_agree(
             f"{affine[:3].round(4).tolist()}, the {name} "
             f"{other[:3].round(4).tolist()}.{_about_tilt(affine)} "
             "Programs differ in which they follow, even left and right may be "
-            "exchanged. Find out which is right (look where the "
-            "annotations lie), then declare `affine: sform` or `affine: "
-            "qform` in the database, predict.affine for `predict`; or write "
-            "the header again."
+            "exchanged. Look which of them fits the annotations. Declare it "
+            "in the database, `affine: sform` or `affine: qform` "
+            "(predict.affine for `predict`), or write the header again."
         )
 
 
