@@ -86,7 +86,9 @@ def build_records(
         if len(documents) == len(experiment.databases):
             refuse = experiment.build.splits.untrained_labels == "error"
             warnings += _check_taught(documents, refuse)
-        warnings += [line for each in new for line in grid_warnings(each)]
+        warnings += [
+            line for document in documents for line in grid_warnings(document)
+        ]
         for warning in warnings:
             log.warning("%s", warning)
         for plan, declared, targets in zip(stale, new, files, strict=True):

@@ -21,7 +21,7 @@ _QUANTILES = ("0.05", "0.5", "0.95")
 
 
 def write_manifest(records_dir: Path, warnings: Sequence[str]) -> None:
-    """Write both manifests.
+    """Write both manifests, each only if it differs from what is there.
 
     Args:
         records_dir: the records folder.
@@ -39,8 +39,12 @@ def write_manifest(records_dir: Path, warnings: Sequence[str]) -> None:
         "databases": databases,
     }
     text = json.dumps(manifest, indent=1) + "\n"
-    write_whole(records_dir / "manifest.json", text)
-    write_whole(records_dir / "manifest.md", markdown(manifest))
+    for path, content in (
+        (records_dir / "manifest.json", text),
+        (records_dir / "manifest.md", markdown(manifest)),
+    ):
+        if not path.is_file() or path.read_bytes() != content.encode():
+            write_whole(path, content)
 
 
 def markdown(manifest: dict[str, Any]) -> str:

@@ -1,5 +1,8 @@
 """The layout and the format of docs/extending, found, read and built."""
 
+import dataclasses
+import re
+
 import numpy as np
 import pytest
 from tiny_records import SPACING_MM, tiny_experiment, tiny_scan
@@ -119,3 +122,21 @@ def test_an_unknown_layout_is_named(experiment):
     other = database.model_copy(update={"layout": "case_lists"})
     with pytest.raises(InputError, match="case_lists.*mean 'case_list'"):
         find_cases(other, label_space_of(experiment))
+
+
+@pytest.mark.parametrize("case_id", ["../evil", "a/b", "..", ""])
+def test_a_case_id_that_is_no_file_name_is_refused(
+    experiment, monkeypatch, case_id
+):
+    (database,) = experiment.databases
+    (layout,) = [x for x in layouts.LAYOUTS if x.name == "case_list"]
+    find = layout.find
+
+    def find_renamed(database, faults):
+        sources = find(database, faults)
+        return {case_id: sources["anna"], "ben": sources["ben"]}
+
+    renamed = dataclasses.replace(layout, find=find_renamed)
+    monkeypatch.setattr(layouts, "LAYOUTS", [renamed])
+    with pytest.raises(InputError, match=f"'{re.escape(case_id)}'"):
+        find_cases(database, label_space_of(experiment))

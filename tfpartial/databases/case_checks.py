@@ -54,7 +54,16 @@ def check_fields(database: Database, layout: Layout, faults: Faults) -> None:
 def check_files(
     sources: Mapping[str, ScanSource], database: Database, faults: Faults
 ) -> None:
-    """Refuse missing files, and a scan that is two cases (through a link)."""
+    """Refuse missing files, and a scan that is two cases (through a link).
+
+    Case ids name files of outputs: one that is a path is refused, too.
+    """
+    for case_id in sources:
+        if not case_id or case_id in (".", "..") or set(case_id) & set("/\\\0"):
+            faults.add(
+                f"database '{database.name}': expected case ids that can be "
+                f"names of files, found '{case_id}'. Rename the case."
+            )
     missing: dict[tuple[str, str], list[str]] = {}
     owners: dict[tuple[Path, ...], str] = {}
     for case_id, source in sorted(sources.items()):

@@ -213,7 +213,7 @@ def _size_in(stream: bytes) -> tuple[int, int] | None:
         return int.from_bytes(stream[at : at + count], "big")
 
     start = stream.find(b"\xff\x4f\xff\x51", 0, 1024)
-    if start >= 0:  # SIZ: extent less the offset of the image area
+    if start >= 0:  # size marker: extent less the offset of the image area
         at = start + 8
         return big(at + 4, 4) - big(at + 12, 4), big(at, 4) - big(at + 8, 4)
     at = 2
