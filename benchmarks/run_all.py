@@ -73,7 +73,7 @@ def commit() -> str | None:
     changed = subprocess.run(
         ["git", "status", "--porcelain", "--untracked-files=no", "--",
          ".", ":(exclude)docs/performance*"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+        cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True,
     )  # fmt: skip
     clean = found.removesuffix("-dirty")
     return f"{clean}-dirty" if changed.stdout else clean
@@ -88,7 +88,7 @@ def run(name: str) -> tuple[dict[str, Any] | None, float]:
     done = subprocess.run(
         [sys.executable, REPOSITORY / "benchmarks" / f"{name}.py"],
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         cwd=REPOSITORY,
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )

@@ -119,7 +119,8 @@ def machine() -> dict[str, str]:
     """Return what the bits depend on, and the commit."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short=12", "HEAD"],
-        capture_output=True, text=True, cwd=small_run.REPOSITORY, check=False,
+        capture_output=True, encoding="utf-8", check=False,
+        cwd=small_run.REPOSITORY,
     ).stdout.strip()  # fmt: skip
     model = [
         line.split(":", 1)[1].strip()

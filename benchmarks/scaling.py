@@ -243,7 +243,7 @@ def memory_of(records: Path) -> dict[str, int]:
     """Return the bytes of a process that draws patches."""
     done = subprocess.run(
         [sys.executable, MEMORY, records],
-        stdout=subprocess.PIPE, text=True, check=True,
+        stdout=subprocess.PIPE, encoding="utf-8", check=True,
     )  # fmt: skip
     found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -115,7 +115,7 @@ def start(
         list(command),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
         cwd=REPOSITORY,
         env=os.environ | dict(environment or {}),
     )

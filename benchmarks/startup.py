@@ -138,7 +138,7 @@ def child(which: str, *arguments: str) -> None:
     done = subprocess.run(
         [sys.executable, __file__, "--child", which, *arguments],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         cwd=REPOSITORY,
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
     )

@@ -21,7 +21,7 @@ IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
 def git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
         ["git", *IDENTITY, *arguments],
-        cwd=folder, check=True, capture_output=True, text=True,
+        cwd=folder, check=True, capture_output=True, encoding="utf-8",
     )  # fmt: skip
     return done.stdout.strip()
 

@@ -27,7 +27,7 @@ def test_losses_and_networks_run_on(backend: str) -> None:
         [sys.executable, str(HERE / "check_backend.py")],
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=240,
         check=False,
     )

@@ -23,7 +23,7 @@ def run(*arguments: str, before: str = "") -> dict:
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
-        capture_output=True, text=True, check=False, timeout=400,
+        capture_output=True, encoding="utf-8", check=False, timeout=400,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)

@@ -6,6 +6,7 @@ import importlib
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import build_records
@@ -38,7 +39,7 @@ def printed_line(name: str, capsys: pytest.CaptureFixture[str]) -> Any:
         done = subprocess.run(
             [sys.executable, run_all.REPOSITORY / "benchmarks" / f"{name}.py",
              "--quick"],
-            capture_output=True, text=True, check=False, timeout=400,
+            capture_output=True, encoding="utf-8", check=False, timeout=400,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads(done.stdout.splitlines()[-1])
@@ -52,9 +53,12 @@ def printed_line(name: str, capsys: pytest.CaptureFixture[str]) -> Any:
 def test_a_quick_run(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     line = printed_line(name, capsys)
     assert line["benchmark"] == name
-    assert all(side["median_s"] > 0 for side in line["sides"].values())
+    # A part that is a difference of two times may be nothing, but not all.
+    assert max(side["median_s"] for side in line["sides"].values()) > 0
     compared = line["checked"] or line.get("skipped")
-    assert compared, "nothing was compared"
+    # The sides of the sliding window are those of a peer.
+    alone = name == "sliding_window" and find_spec("monai") is None
+    assert compared or alone, "nothing was compared"
     # Its numbers are those of the table, with the same limits.
     results = json.loads(run_all.RESULTS.read_text("utf-8"))
     published = {t["what"]: t["limit"] for t in results[name]["targets"]}

@@ -35,7 +35,7 @@ def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     }
     return subprocess.run(
         [sys.executable, "-m", "tfpartial.cli.main", "fit", *arguments],
-        capture_output=True, text=True, check=False, cwd=folder,
+        capture_output=True, encoding="utf-8", check=False, cwd=folder,
         env=environment, timeout=600,
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_what_was_kept_back_is_shown_if_the_start_fails(
 ) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FAILING.format(end=end)],
-        capture_output=True, text=True, check=False,
+        capture_output=True, encoding="utf-8", check=False,
     )  # fmt: skip
     assert ("what C++ said" in done.stderr) == ("what C++ said" in expected)
     assert all(words in done.stderr for words in expected)

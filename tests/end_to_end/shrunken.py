@@ -50,7 +50,7 @@ def script(
         [sys.executable, REPOSITORY / "scripts" / f"{name}.py",
          *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         cwd=REPOSITORY,
         env=os.environ | environment,

@@ -26,7 +26,7 @@ def test_a_kill_in_every_phase_changes_nothing(
     done = subprocess.run(
         [sys.executable, REPOSITORY / "benchmarks" / "kill_resume.py",
          "--kills", "4", "--strategy", strategy, "--work_dir", tmp_path],
-        capture_output=True, text=True, check=False, cwd=REPOSITORY,
+        capture_output=True, encoding="utf-8", check=False, cwd=REPOSITORY,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])

@@ -20,7 +20,7 @@ def test_every_layout_is_the_same_model(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, REPOSITORY / "benchmarks" / "invariance.py",
          "--work_dir", tmp_path],
-        capture_output=True, text=True, check=False, cwd=REPOSITORY,
+        capture_output=True, encoding="utf-8", check=False, cwd=REPOSITORY,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     result = json.loads(done.stdout.splitlines()[-1])

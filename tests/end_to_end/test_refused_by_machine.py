@@ -47,7 +47,7 @@ def refused(
         done = subprocess.run(
             [sys.executable, "-m", "tfpartial.cli.main", name,
              *map(str, arguments)],
-            capture_output=True, text=True, check=False, cwd=REPOSITORY,
+            capture_output=True, encoding="utf-8", check=False, cwd=REPOSITORY,
             preexec_fn=limit, timeout=600,
         )  # fmt: skip
         code, out, err = done.returncode, done.stdout, done.stderr

@@ -37,7 +37,10 @@ def test_console_entry_and_scripts_are_the_same() -> None:
     if not entry.exists():
         pytest.skip("tfpartial is not installed in this environment")
     done = subprocess.run(
-        [entry, "fit", "--help"], capture_output=True, text=True, check=True
+        [entry, "fit", "--help"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
     )
     assert done.stdout == script("fit", "--help")
 

@@ -212,14 +212,20 @@ def test_a_limit_of_the_file_size_is_a_full_disk(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))
 
     done = subprocess.run(
-        command, preexec_fn=limit, capture_output=True, text=True, cwd=root
+        command,
+        preexec_fn=limit,
+        capture_output=True,
+        encoding="utf-8",
+        cwd=root,
     )
     assert done.returncode == 3, done.stderr
     assert "expected space to write" in done.stderr
     assert "Traceback" not in done.stderr
     # Half of the scans would take the space that is missing.
     assert [p.name for p in tmp_path.iterdir()] == [".phantom.lock"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", cwd=root
+    )
     assert done.returncode == 0, done.stderr
 
 

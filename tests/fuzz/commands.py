@@ -98,7 +98,7 @@ def in_a_process(words: list[str]) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-m", "tfpartial.cli.main", *words],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         cwd=REPOSITORY,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},

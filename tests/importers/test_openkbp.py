@@ -212,7 +212,7 @@ def run_script(*arguments):
         [sys.executable, repository / "scripts" / "import_openkbp.py",
          *map(str, arguments)],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         timeout=300,
     )  # fmt: skip

@@ -33,8 +33,8 @@ TOY = [
 
 def run(*command: object, cwd: Path, **environment: str) -> str:
     done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, check=False,
-        cwd=cwd, env=os.environ | environment, timeout=600,
+        list(map(str, command)), capture_output=True, encoding="utf-8",
+        check=False, cwd=cwd, env=os.environ | environment, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     return done.stdout

@@ -45,7 +45,7 @@ def test_script_writes_what_the_network_predicts(experiment, tmp_path):
         "predict.network=teacher",
     ]  # fmt: skip
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path,
+        command, capture_output=True, encoding="utf-8", cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

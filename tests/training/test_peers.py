@@ -72,7 +72,7 @@ with peers.watch_peers(None):
 def test_a_process_that_does_something_else_is_ended(listening) -> None:
     server, address = listening
     with subprocess.Popen(
-        [sys.executable, "-c", WATCHER, address], text=True,
+        [sys.executable, "-c", WATCHER, address], encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     ) as process:  # fmt: skip
