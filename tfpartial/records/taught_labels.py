@@ -65,10 +65,10 @@ def _cases_with_labels(
             if case["split"] not in splits:
                 continue
             held = np.asarray(case["voxel_counts"]) > 0
-            # A thin structure may be lost in resampling; values of
-            # pseudo-labels come after those of the source.
+            # Of the source, as a thin structure may be lost in resampling; the
+            # values of pseudo-labels come after those of the source.
             in_source = np.asarray(case["source_value_counts"]) > 0
-            held[: len(in_source)] |= in_source
+            held[: len(in_source)] = in_source
             for label in np.flatnonzero(named[held].any(axis=0)):
                 name = f"{document['database']}/{case['case']}"
                 label_name = document["label_names"][label]
